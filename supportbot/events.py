@@ -1,0 +1,100 @@
+"""The facts of a conversation: what a transcript is made of.
+
+Each event is stored before it is shown and has a number, `seq`, counted from 1 within
+its conversation. On the wire and in a store an event is a JSON object whose `type`
+names its class.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+Format = Literal["html", "markdown", "plain"]
+"""How a paragraph's text is meant: `html` is `<p>…</p>` as the service sent it."""
+
+
+class Outcome(StrEnum):
+    """How a reply ended."""
+
+    COMPLETE = "complete"
+    CUT = "cut"
+    """The service broke, and asking again did not help."""
+    STOPPED = "stopped"
+    """The customer stopped it, or left."""
+    REFUSED = "refused"
+    """A limit or a rule of ours."""
+    FAILED = "failed"
+    """Our own fault."""
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What all events share.
+
+    Attributes:
+        seq: the event's number within its conversation, from 1.
+        at: when it happened, in seconds of UTC.
+    """
+
+    seq: int
+    at: float
+
+
+class CustomerSaid(Fact, frozen=True, tag="customer_said"):
+    """The customer's message, as typed.
+
+    Attributes:
+        message_id: chosen by whoever sent it; the same id is the same message.
+    """
+
+    text: str
+    message_id: str
+
+
+class ReplyStarted(Fact, frozen=True, tag="reply_started"):
+    """A service began to answer.
+
+    Attributes:
+        service: its name in the settings.
+        intent: the words that chose it; empty where none matched.
+        to: `seq` of the message that is answered.
+    """
+
+    service: str
+    intent: str
+    to: int
+
+
+class ParagraphSaid(Fact, frozen=True, tag="paragraph_said"):
+    """A finished paragraph of the reply that is under way."""
+
+    text: str
+    format: Format
+
+
+class ReplyRevised(Fact, frozen=True, tag="reply_revised"):
+    """A retry tells a different story.
+
+    Attributes:
+        keep: of this reply only so many paragraphs, from the first, still stand.
+    """
+
+    keep: int
+
+
+class ReplyEnded(Fact, frozen=True, tag="reply_ended"):
+    """The reply is over.
+
+    Attributes:
+        detail: one line for the customer; empty for a complete reply.
+        unavailable: whether the service, and not the answer, was the trouble.
+    """
+
+    outcome: Outcome
+    detail: str = ""
+    unavailable: bool = False
+
+
+Event = CustomerSaid | ReplyStarted | ParagraphSaid | ReplyRevised | ReplyEnded

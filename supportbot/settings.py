@@ -1,0 +1,321 @@
+"""The settings: their shape, their defaults, and where they come from.
+
+A TOML file, then environment variables, then flags; the later wins. A variable is
+named by the setting's path, as in `SUPPORTBOT_CONVERSATION__QUEUE=5`; a service is
+named by its name, as in `SUPPORTBOT_SERVICES__PRODUCT_INFO__URL=http://…`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from supportbot.errors import SettingsError
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Size = Annotated[int, msgspec.Meta(ge=1)]
+
+_PREFIX = "SUPPORTBOT_"
+
+
+class _Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all settings share: immutable, by name, no unknown keys."""
+
+
+class Deadlines(_Shape, frozen=True):
+    """How long one attempt may take. The challenge's services need about 10 s.
+
+    Attributes:
+        connect: until the connection stands.
+        headers: until the response's headers are in, connecting included.
+        idle: between two pieces of the body.
+        progress: between two finished paragraphs. A service that answers in one
+            long paragraph gives it only at its end.
+        total: for the whole attempt.
+    """
+
+    connect: Seconds = 3.0
+    headers: Seconds = 5.0
+    idle: Seconds = 5.0
+    progress: Seconds = 15.0
+    total: Seconds = 30.0
+
+
+class Bounds(_Shape, frozen=True):
+    """How much one attempt may bring.
+
+    Attributes:
+        head: bytes of status line and headers.
+        body: bytes of the body.
+        paragraph: characters of one paragraph.
+        envelope: bytes of the body outside the answer's field.
+        repeated: how often one byte may come in a row. Longer than any rule of
+            dashes, shorter than the first kilobyte of a flood.
+    """
+
+    head: Size = 64 * 1024
+    body: Size = 256 * 1024
+    paragraph: Size = 32 * 1024
+    envelope: Size = 64 * 1024
+    repeated: Annotated[int, msgspec.Meta(ge=2)] = 512
+
+
+class Retry(_Shape, frozen=True):
+    """How often a question is asked again.
+
+    Attributes:
+        attempts: in all. A service that fails half of the time answers 99.9999 % of
+            all questions within 20.
+        budget: seconds for all attempts together.
+        first, most: seconds of back-off after the first failure, doubling up to most.
+        retry_after: the longest wait, in seconds, that a service may ask for.
+        slow: seconds without a word after which the customer is told so.
+    """
+
+    attempts: Count = 20
+    budget: Seconds = 120.0
+    first: Seconds = 0.25
+    most: Seconds = 4.0
+    retry_after: Seconds = 30.0
+    slow: Seconds = 12.0
+
+
+class Breaking(_Shape, frozen=True):
+    """When a service is left alone.
+
+    Attributes:
+        failures: so many in a row open the breaker.
+        rest: seconds until one question may try again.
+    """
+
+    failures: Count = 5
+    rest: Seconds = 20.0
+
+
+class ServiceSettings(_Shape, frozen=True):
+    """One service.
+
+    Attributes:
+        name: in transcripts and logs.
+        title: in words to customers; `NAME service` where it is not given.
+        intent: whole words, any case, that ask for it.
+        kind: `http-stream` posts the message and reads `field` as paragraphs;
+            `http-text` gets one line of plain text.
+        person: whether it is the way to a person, for customers of one that fails.
+        example: a message that it can answer.
+        topics: names that it knows, in its own spelling.
+        suggest: whether a message that names none of them gets the closest ones.
+        at_once: how many questions it is asked at a time; 1 for services that can't
+            answer two clients side by side, as those of the challenge.
+        turn: seconds that a question may wait for its turn.
+        ca_file: PEM file with the authorities trusted for https; the system's when
+            not given.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*\Z")]
+    intent: Annotated[str, msgspec.Meta(pattern=r"\w")]
+    url: str
+    kind: Literal["http-stream", "http-text"] = "http-stream"
+    title: str = ""
+    field: str = "response"
+    person: bool = False
+    example: str = ""
+    topics: tuple[str, ...] = ()
+    suggest: bool = False
+    at_once: Count = 64
+    turn: Seconds = 120.0
+    ca_file: str | None = None
+    deadlines: Deadlines = Deadlines()
+    bounds: Bounds = Bounds()
+    retry: Retry = Retry()
+    breaker: Breaking = Breaking()
+
+    def __post_init__(self) -> None:
+        if not self.title:
+            msgspec.structs.force_setattr(self, "title", f"{self.name} service")
+        if not _is_http(self.url):
+            raise ValueError(
+                "expected url to be http://HOST[:PORT]/PATH or https://…, in ASCII"
+            )
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and parts.port != 0  # raises ValueError if it is no port at all
+            and parts.username is None
+            and url.isascii()
+            and url.isprintable()
+            and " " not in url
+        )
+    except ValueError:
+        return False
+
+
+class ConversationSettings(_Shape, frozen=True):
+    """What one conversation may hold.
+
+    Attributes:
+        message: characters of one message.
+        queue: messages that wait for an answer.
+        batch: events that a follower reads at a time.
+    """
+
+    message: Size = 4_000
+    queue: Count = 100
+    batch: Count = 64
+
+
+class LinesSettings(_Shape, frozen=True):
+    """Line clients, on the terminal and over TCP.
+
+    Attributes:
+        line: bytes of one line.
+        high_water: lines read ahead; then the client is not read from for a while.
+        prompt: what a TCP client sees when it may type.
+        idle: seconds after which a silent TCP client is told good-bye.
+        stall: seconds after which a TCP client that does not read is dropped.
+        connections: TCP clients at a time.
+        per_address: of them from one address.
+        drain: seconds that running answers get at shutdown.
+    """
+
+    line: Size = 16 * 1024
+    high_water: Annotated[int, msgspec.Meta(ge=2)] = 64
+    prompt: str = "> "
+    idle: Seconds = 1_800.0
+    stall: Seconds = 30.0
+    connections: Count = 1_000
+    per_address: Count = 50
+    drain: Seconds = 25.0
+
+
+DEFAULT_SERVICES = (
+    ServiceSettings(
+        name="real-agent",
+        title="real agent",
+        intent="real person",
+        at_once=1,
+        kind="http-text",
+        person=True,
+        url="http://localhost:8083/",
+        example="I would like to speak with a real person please.",
+    ),
+    ServiceSettings(
+        name="product-info",
+        title="product service",
+        intent="product question",
+        suggest=True,
+        at_once=1,
+        url="http://localhost:8082/",
+        field="product_info",
+        example="I have a product question about Antigravity Socks",
+        topics=(
+            "Space Basketball",
+            "Quantum Coffee Maker",
+            "Telepathic Toaster",
+            "Antigravity Socks",
+            "Time Travel Alarm Clock",
+        ),
+    ),
+    ServiceSettings(
+        name="tech-support",
+        title="support service",
+        intent="help",
+        at_once=1,
+        url="http://localhost:8081/",
+        field="response",
+        example="I need help with my product. It has a flashing red light.",
+        topics=("flashing red light", "device not responding"),
+    ),
+)
+"""The services of the challenge; the most explicit intent stands first."""
+
+
+class Settings(_Shape, frozen=True):
+    """All settings.
+
+    Attributes:
+        services: in the order in which their intents win.
+    """
+
+    services: tuple[ServiceSettings, ...] = DEFAULT_SERVICES
+    conversation: ConversationSettings = ConversationSettings()
+    lines: LinesSettings = LinesSettings()
+
+    def __post_init__(self) -> None:
+        names = [service.name for service in self.services]
+        if len(set(names)) < len(names):
+            raise ValueError("expected every service to have a name of its own")
+
+
+def load(path: str | None, environ: Mapping[str, str]) -> Settings:
+    """Read the settings.
+
+    Args:
+        path: the TOML file, or None for `SUPPORTBOT_SETTINGS` or no file at all.
+        environ: the environment, with what `.env` adds.
+
+    Raises:
+        SettingsError: names the source, the key and what was expected.
+    """
+    path = path or environ.get(f"{_PREFIX}SETTINGS") or None
+    tree = _read(path) if path is not None else {}
+    settings = _convert(tree, path or "settings", strict=True)
+    tree.setdefault("services", msgspec.to_builtins(DEFAULT_SERVICES))
+    for variable, text in sorted(environ.items()):
+        if variable.startswith(_PREFIX) and "__" in variable:
+            _put(tree, variable, text)
+            # Not strict: a variable's "5" stands for a number. The file was strict.
+            settings = _convert(tree, variable, strict=False)
+    return settings
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        reason = error.strerror or "can't be read"
+        raise SettingsError(path, "", reason.lower()) from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(path, "", "expected UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(path, "", f"expected TOML: {error}") from error
+
+
+def _put(tree: dict[str, Any], variable: str, text: str) -> None:
+    """Lay an environment variable over the tree."""
+    keys = variable.removeprefix(_PREFIX).lower().split("__")
+    at: dict[str, Any] = tree
+    if keys[0] == "services":
+        named = {str(s["name"]).replace("-", "_"): s for s in tree["services"]}
+        if len(keys) < 3 or keys[1] not in named:
+            expected = "expected SERVICES__NAME__KEY with NAME one of "
+            raise SettingsError(variable, "", expected + ", ".join(sorted(named)))
+        at, keys = named[keys[1]], keys[2:]
+    for key in keys[:-1]:
+        at = at.setdefault(key, {})
+        if not isinstance(at, dict):
+            raise SettingsError(variable, "", f"expected no such setting as {key}")
+    at[keys[-1]] = text
+
+
+def _convert(tree: dict[str, Any], source: str, *, strict: bool) -> Settings:
+    try:
+        return msgspec.convert(tree, Settings, strict=strict)
+    except msgspec.ValidationError as error:
+        expected, _, key = str(error).partition(" - at `$")
+        expected = re.sub(r"^Object ", "", expected).replace("`", "")
+        key = key.rstrip("`").lstrip(".")
+        expected = expected[:1].lower() + expected[1:]
+        raise SettingsError(source, key, expected) from error
