@@ -1,0 +1,1 @@
+"""Bytes in, values out: parsers that know no transport, and the protocol over them."""
