@@ -1,0 +1,1 @@
+"""Who answers: third parties over HTTP, and what keeps their faults from customers."""

@@ -1,0 +1,345 @@
+"""One question over HTTP to a service that is not trusted.
+
+Each call has a connection of its own, so that no answer is taken for another one's;
+nothing is followed, and nothing is inflated. The failures of Twisted and treq become
+ours here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import msgspec
+import treq.client
+from OpenSSL.SSL import Error as TLSError
+from twisted.internet import error as net
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import (
+    IConsumer,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+    ITCPTransport,
+)
+from twisted.internet.ssl import (
+    Certificate,
+    optionsForClientTLS,
+    trustRootFromCertificates,
+)
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from twisted.web.client import URI, Agent, HTTPConnectionPool
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
+from zope.interface import implementer
+
+from supportbot import __version__
+from supportbot.errors import (
+    AnswerUnusable,
+    BodyBroken,
+    ServiceError,
+    ServiceRefused,
+    ServiceTimedOut,
+    ServiceUnreachable,
+    SettingsError,
+)
+from supportbot.settings import ServiceSettings
+
+_LOST = (net.ConnectError, net.ConnectionClosed, net.DNSLookupError, OSError, TLSError)
+_US = f"supportbot/{__version__}"
+_ATTEMPT_DELAY = 0.02  # seconds from `::1` to `127.0.0.1`; Twisted's 0.3 would be felt
+
+
+class Answering(msgspec.Struct, frozen=True):
+    """A response with status 200 whose body is still to come.
+
+    Attributes:
+        response: its body has to be delivered, or the call hung up.
+        hang_up: closes the connection at once, on TLS too; harmless afterwards.
+    """
+
+    response: IResponse
+    hang_up: Callable[[], None]
+
+
+def endpoint_of(settings: ServiceSettings, reactor: object) -> IStreamClientEndpoint:
+    """Where the service listens.
+
+    Raises:
+        SettingsError: its authorities' certificates can't be read.
+    """
+    parts = urlsplit(settings.url)
+    host = parts.hostname or ""
+    secure = parts.scheme == "https"
+    endpoint: IStreamClientEndpoint = HostnameEndpoint(
+        reactor,
+        host,
+        parts.port or (443 if secure else 80),
+        timeout=settings.deadlines.connect,
+        attemptDelay=_ATTEMPT_DELAY,
+    )
+    if secure:
+        trust = None
+        if settings.ca_file is not None:
+            trust = trustRootFromCertificates(_authorities(settings))
+        endpoint = wrapClientTLS(optionsForClientTLS(host, trust), endpoint)
+    return endpoint
+
+
+def _authorities(settings: ServiceSettings) -> list[Certificate]:
+    end = b"-----END CERTIFICATE-----"
+    try:
+        pems = Path(settings.ca_file or "").read_bytes().split(end)[:-1]
+        certificates = [Certificate.loadPEM(pem + end + b"\n") for pem in pems]
+    except (OSError, ValueError) as error:
+        raise SettingsError(str(settings.ca_file), "", "expected PEM") from error
+    if not certificates:
+        raise SettingsError(str(settings.ca_file), "", "expected a PEM certificate")
+    return certificates
+
+
+class Caller:
+    """Calls one service.
+
+    Args:
+        settings: the service's.
+        reactor: for the deadlines.
+        endpoint: where to connect.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        reactor: IReactorTime,
+        endpoint: IStreamClientEndpoint,
+    ) -> None:
+        self._settings, self._reactor, self._endpoint = settings, reactor, endpoint
+
+    async def call(
+        self, method: str, accept: str, body: bytes | None = None
+    ) -> Answering:
+        """Ask, and return when the headers are in and promise an answer.
+
+        Args:
+            method: of HTTP.
+            accept: the media type that the answer has to have.
+            body: sent with its length, never in chunks, which some services don't take.
+
+        Raises:
+            ServiceUnreachable, ServiceTimedOut, ServiceRefused, BodyBroken,
+            AnswerUnusable: the connection is closed then.
+        """
+        wire = _Wire(self._settings.bounds.head)
+        agent = treq.client.HTTPClient(_agent(self._reactor, self._endpoint, wire))
+        headers = Headers({"accept": [accept], "user-agent": [_US]})
+        if body is not None:
+            headers.setRawHeaders("content-type", ["text/plain; charset=utf-8"])
+        asked = agent.request(
+            method,
+            self._settings.url,
+            headers=headers,
+            data=None if body is None else _Whole(body),
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=cast(Any, self._reactor),  # only ever asked for the time
+        )
+
+        def late(_: object, seconds: float) -> Failure:
+            phase = "headers" if wire.connected else "connect"
+            return Failure(ServiceTimedOut(phase, seconds))
+
+        asked.addTimeout(self._settings.deadlines.headers, self._reactor, late)
+        try:
+            response = await asked
+            wire.head_is_in()
+            _check(response, accept)
+        except ServiceError:
+            wire.abort()
+            raise
+        except net.TimeoutError as error:
+            seconds = self._settings.deadlines.connect
+            raise ServiceTimedOut("connect", seconds) from error
+        except Exception as error:
+            wire.abort()
+            raise _translated(error, wire) from error
+        return Answering(response, wire.abort)
+
+
+def _check(response: IResponse, accept: str) -> None:
+    if response.code != 200:
+        wait = _first(response.headers, b"retry-after")
+        raise ServiceRefused(response.code, _retry_after(wait))
+    media = _first(response.headers, b"content-type").partition(";")[0].strip().lower()
+    if media and media != accept:
+        raise AnswerUnusable(f"content type {media!r} where {accept} was expected")
+
+
+def _first(headers: Headers, name: bytes) -> str:
+    values = headers.getRawHeaders(name) or [b""]
+    return values[0].decode("ascii", "replace")
+
+
+def _retry_after(value: str) -> float | None:
+    """Seconds from now, of seconds or a date (RFC 9110, 10.2.3); None if neither."""
+    if value.isascii() and value.isdigit() and len(value) <= 9:
+        return float(value)
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+
+def _translated(error: Exception, wire: _Wire) -> Exception:
+    """What a failure of the call means."""
+    reasons = getattr(error, "reasons", None) or [Failure(error)]
+    names = ", ".join(reason.type.__name__ for reason in reasons)
+    if any(reason.check(CancelledError) for reason in reasons):
+        return CancelledError()
+    if wire.overflowed:
+        return BodyBroken("the headers are too long")
+    if wire.connected and not any(reason.check(*_LOST) for reason in reasons):
+        return BodyBroken(f"no HTTP: {names}")
+    return ServiceUnreachable(names)
+
+
+def _agent(
+    reactor: IReactorTime, endpoint: IStreamClientEndpoint, wire: _Wire
+) -> IAgent:
+    pool = HTTPConnectionPool(reactor, persistent=False)
+    tapped = _Tapped(endpoint, wire)
+    return _Plain(Agent.usingEndpointFactory(reactor, tapped, pool))
+
+
+class _Wire:
+    """What lies under the response: body transports can't abort, and on TLS their
+    `loseConnection` waits for the peer while the flood goes on.
+
+    Attributes:
+        connected: the connection stood at least once.
+        overflowed: more came than status line and headers may have.
+    """
+
+    def __init__(self, head: int) -> None:
+        self.connected = self.overflowed = False
+        self._left: int | None = head
+        self._protocol: ProtocolWrapper | None = None
+
+    def stands(self, protocol: ProtocolWrapper) -> None:
+        """The connection is made."""
+        self.connected, self._protocol = True, protocol
+
+    def head_is_in(self) -> None:
+        """From now on the body's own limits hold."""
+        self._left = None
+
+    def takes(self, size: int) -> bool:
+        """Whether so many more bytes may be read."""
+        if self._left is not None:
+            self._left -= size
+            self.overflowed = self._left < 0
+        return not self.overflowed
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._protocol is not None:
+            cast(ITCPTransport, self._protocol.transport).abortConnection()
+
+
+class _Counting(ProtocolWrapper):
+    """Between the connection and HTTP: counts the bytes of the head."""
+
+    factory: _CountingFactory
+
+    def connectionMade(self) -> None:
+        self.factory.wire.stands(self)
+        super().connectionMade()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.factory.wire.takes(len(data)):
+            super().dataReceived(data)
+        else:
+            self.factory.wire.abort()
+
+
+class _CountingFactory(WrappingFactory):
+    protocol = _Counting
+    noisy = False
+
+    def __init__(self, factory: IProtocolFactory, wire: _Wire) -> None:
+        super().__init__(factory)
+        self.wire = wire
+
+
+@implementer(IStreamClientEndpoint, IAgentEndpointFactory)
+class _Tapped:
+    """The one endpoint that a call connects to, with the wire in reach."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint, wire: _Wire) -> None:
+        self._endpoint, self._wire = endpoint, wire
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        return self
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        def http(counting: IProtocol) -> IProtocol:
+            return cast(_Counting, counting).wrappedProtocol
+
+        connecting = self._endpoint.connect(_CountingFactory(factory, self._wire))
+        return connecting.addCallback(http)
+
+
+@implementer(IAgent)
+class _Plain:
+    """Innermost: asks for no content coding, and refuses one before it is undone.
+
+    298 bytes can inflate to gigabytes, and treq undoes a coding as often as the
+    service says.
+    """
+
+    def __init__(self, agent: IAgent) -> None:
+        self._agent = agent
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        headers = headers.copy() if headers else Headers()
+        headers.setRawHeaders(b"accept-encoding", [b"identity"])
+        asked = self._agent.request(method, uri, headers, bodyProducer)
+        return asked.addCallback(self._check)
+
+    def _check(self, response: IResponse) -> IResponse:
+        coding = _first(response.headers, b"content-encoding").strip().lower()
+        if coding not in {"", "identity"}:
+            raise AnswerUnusable("the body has a content coding")
+        return response
+
+
+@implementer(IBodyProducer)
+class _Whole:
+    """A small request body: written at once, its length known."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body, self.length = body, len(body)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """It is all written."""
+
+    resumeProducing = stopProducing = pauseProducing
