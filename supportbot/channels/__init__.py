@@ -1,0 +1,1 @@
+"""Where a person types, and reads the answers."""
