@@ -24,6 +24,8 @@ from supportbot.services.third_party import ThirdParty
 from supportbot.settings import ServiceSettings, Settings
 from supportbot.transcripts.memory import MemoryStore
 
+__all__ = ["Application", "DemoSettings"]
+
 _MANY = 1_000  # questions at once, for services that we simulate ourselves
 _DIALECTS = {"http-stream": HTTP_STREAM, "http-text": HTTP_TEXT}
 

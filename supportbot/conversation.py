@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
+import msgspec
 from twisted.internet.defer import (
     CancelledError,
     Deferred,
@@ -29,7 +30,6 @@ from supportbot.errors import (
     MessageEmpty,
     MessageTooLong,
     ServiceError,
-    StoreError,
     TooManyWaiting,
 )
 from supportbot.events import (
@@ -49,9 +49,28 @@ from supportbot.settings import ConversationSettings
 conversation_id: ContextVar[str] = ContextVar("conversation_id", default="")
 """The conversation that the running code is about; coroutines keep it."""
 
+_T = TypeVar("_T")
 _Event = TypeVar("_Event", bound=Event)
 _OUR_FAULT = "Something went wrong on our side; please ask again."
 _log = Logger()
+
+
+class _Waiters(Generic[_T]):
+    """Those who wait for the same thing; each may be cancelled."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Deferred[_T]] = []
+
+    def another(self) -> Deferred[_T]:
+        waiter: Deferred[_T] = Deferred(self._waiting.remove)
+        self._waiting.append(waiter)
+        return waiter
+
+    def fire(self, result: _T | Failure) -> None:
+        for waiter in list(self._waiting):
+            if waiter in self._waiting:  # one before it may have cancelled it
+                self._waiting.remove(waiter)
+                waiter.callback(result)
 
 
 class _Message:
@@ -59,32 +78,29 @@ class _Message:
 
     def __init__(self, text: str, message_id: str) -> None:
         self.text, self.message_id = text, message_id
-        self.seq = 0
+        self.seq = 0  # until it is stored
         self.ended: ReplyEnded | None = None
-        self.waiting: list[Deferred[ReplyEnded]] = []
-
-    def answered(self) -> Deferred[ReplyEnded]:
-        """Fires when the answer has ended, also if it has already."""
-        if self.ended is not None:
-            return succeed(self.ended)
-        waiter: Deferred[ReplyEnded] = Deferred(self.waiting.remove)
-        self.waiting.append(waiter)
-        return waiter
+        self.waiters = _Waiters[ReplyEnded]()
 
 
 class _Reply:
-    """Where the service that answers puts its paragraphs; see `Reply`."""
+    """Where the service that answers puts its paragraphs; see `Reply`.
+
+    Attributes:
+        stopped: before the service had ended.
+    """
 
     def __init__(
         self,
         record: Callable[..., Deferred[Any]],
         followers: Callable[[], Sequence[Follower]],
-        broke: Callable[[], object],
     ) -> None:
-        self._record, self._followers, self._broke = record, followers, broke
-        self._being_stored: list[Deferred[None]] = []
+        self._record, self._followers = record, followers
+        self._answering: Deferred[None] | None = None
+        self._storing: Deferred[None] = succeed(None)  # what was taken last
         self._failure: Failure | None = None
-        self._over = False
+        self._growing = ""  # behind what is being stored
+        self._over = self.stopped = False
 
     def paragraph(self, text: str, format: Format = "html") -> None:
         self._store(ParagraphSaid, text=text, format=format)
@@ -93,35 +109,61 @@ class _Reply:
         self._store(ReplyRevised, keep=keep)
 
     def delta(self, text: str) -> None:
-        if not self._over:
-            for follower in self._followers():
-                follower.delta(text)
+        self._growing += text
+        self._grow()
 
     def notice(self, text: str) -> None:
         if not self._over:
             for follower in self._followers():
                 follower.notice(text)
 
-    async def end(self) -> None:
-        """No more is taken; returns when all that was taken is durable.
+    def stop(self) -> None:
+        """Take no more, and cancel the service, if it has not ended by itself."""
+        if not self._over:
+            self.stopped = True
+            self._end()
+
+    async def answer(self, service: Service, question: Question) -> None:
+        """Let the service answer; returns when all that was taken is durable.
 
         Raises:
-            StoreError: not all of it was.
+            StoreError: not all of it is.
         """
-        self._over = True
-        await gatherResults(self._being_stored)
-        if self._failure is not None:
-            self._failure.raiseException()
+        try:
+            if not self._over:
+                self._answering = Deferred.fromCoroutine(service.answer(question, self))
+                if self._over:  # while that began
+                    self._answering.cancel()
+                await self._answering
+        except (CancelledError, ServiceError):
+            if not self.stopped:
+                raise
+        finally:
+            self._over = True
+            await gatherResults([self._storing])  # which may just be firing
+            if self._failure is not None:
+                self._failure.raiseException()
 
     def _store(self, kind: type[Event], **fields: object) -> None:
         if not self._over:
+            self._growing = ""  # the event says it all
             storing = self._record(kind, **fields)
-            self._being_stored = [d for d in self._being_stored if not d.called]
-            self._being_stored.append(storing.addCallbacks(lambda _: None, self._lost))
+            self._storing = storing.addCallbacks(self._grow, self._lost)
+
+    def _grow(self, _: object = None) -> None:
+        if self._growing and self._storing.called and not self._over:
+            growing, self._growing = self._growing, ""
+            for follower in self._followers():
+                follower.delta(growing)
 
     def _lost(self, why: Failure) -> None:
-        self._failure, self._over = self._failure or why, True
-        self._broke()
+        self._failure = self._failure or why
+        self._end()
+
+    def _end(self) -> None:
+        self._over = True
+        if self._answering is not None:
+            self._answering.cancel()
 
 
 class Conversation:
@@ -147,13 +189,15 @@ class Conversation:
         self._store, self._dispatcher = store, dispatcher
         self._now, self._settings = now, settings
         self._last_seq = 0
+        self._unstored: list[tuple[Event, Deferred[Any]]] = []
+        self._storing = False
         self._messages: dict[str, _Message] = {}
         self._queue: deque[_Message] = deque()
         self._unanswered: list[_Message] = []  # also those not yet in the queue
-        self._busy = self._stopping = self._closed = False
-        self._answering: Deferred[None] | None = None
+        self._busy = self._closed = False
+        self._reply: _Reply | None = None
         self._followers: list[Follower] = []
-        self._idle: list[Deferred[None]] = []
+        self._idle = _Waiters[None]()
 
     @property
     def unanswered(self) -> int:
@@ -170,35 +214,42 @@ class Conversation:
         Returns:
             Fires when the message is answered, with how that ended. Cancelling it
             leaves the message where it is. Fails with BadRequest if the message is
-            not taken, and with StoreError if it could not be stored.
+            not taken, and with StoreError if it, or that its answer began or ended,
+            could not be stored; the same message may be said again then.
         """
-        if message_id is not None and message_id in self._messages:
-            return self._messages[message_id].answered()
+        message = self._messages.get(message_id) if message_id else None
+        if message is not None and message.ended is not None:
+            return succeed(message.ended)
+        if message is not None and message in self._unanswered:
+            return message.waiters.another()
         text = text.strip()
         try:
             self._admit(text)
         except BadRequest as error:
             return fail(error)
-        message = _Message(text, message_id or uuid4().hex)
-        self._messages[message.message_id] = message
+        if message is None:
+            message = _Message(text, message_id or uuid4().hex)
+            self._messages[message.message_id] = message
         self._unanswered.append(message)
-        answered = message.answered()
-        said = self._record(CustomerSaid, text=text, message_id=message.message_id)
-        said.addCallbacks(
-            self._said, self._not_said, callbackArgs=(message,), errbackArgs=(message,)
-        )
+        answered = message.waiters.another()
+        if message.seq:
+            self._line_up(message)
+        else:
+            said = self._record(CustomerSaid, text=text, message_id=message.message_id)
+            said.addCallbacks(
+                self._said, self._end, callbackArgs=(message,), errbackArgs=(message,)
+            )
         return answered
 
     def stop(self) -> bool:
-        """End the reply that is under way as `stopped`; returns whether there was one.
+        """End the reply that is under way; returns whether there was one.
 
-        The connection to the service is closed at once.
+        The connection to the service is closed at once, and the reply's outcome is
+        `stopped`, unless the service had ended by itself.
         """
-        if not self._busy:
+        if self._reply is None:
             return False
-        self._stopping = True
-        if self._answering is not None:
-            self._answering.cancel()
+        self._reply.stop()
         return True
 
     def close(self) -> Deferred[None]:
@@ -213,9 +264,7 @@ class Conversation:
         """Fires when no message is unanswered."""
         if not self._unanswered:
             return succeed(None)
-        waiter: Deferred[None] = Deferred(self._idle.remove)
-        self._idle.append(waiter)
-        return waiter
+        return self._idle.another()
 
     def read(self, after: int) -> Deferred[Sequence[Event]]:
         """The events behind a number, a batch of them; empty when there are none."""
@@ -243,52 +292,81 @@ class Conversation:
             raise TooManyWaiting(self._settings.queue)
 
     def _record(self, kind: type[_Event], **fields: object) -> Deferred[_Event]:
-        """Store an event, then announce it."""
-        self._last_seq += 1
-        event = kind(seq=self._last_seq, at=self._now(), **fields)  # type: ignore[arg-type]
-        stored = self._store.append(self.id, [event])
-        return stored.addCallback(lambda _: self._announce(event))
+        """Store an event, then announce it.
 
-    def _announce(self, event: _Event) -> _Event:
-        for follower in list(self._followers):
-            follower.announced(event)
-        return event
+        One append at a time. An event gets its number when its append starts, and an
+        append that fails takes with it what waits behind it: so there is no hole,
+        neither in the numbers nor in an answer.
+        """
+        event = kind(seq=0, at=self._now(), **fields)  # type: ignore[arg-type]
+        stored: Deferred[Any] = Deferred()
+        self._unstored.append((event, stored))
+        if not self._storing:
+            self._storing = True
+            Deferred.fromCoroutine(self._store_all())
+        return stored
+
+    async def _store_all(self) -> None:
+        while self._unstored:
+            batch, self._unstored = self._unstored, []
+            events = [
+                msgspec.structs.replace(event, seq=seq)
+                for seq, (event, _) in enumerate(batch, self._last_seq + 1)
+            ]
+            try:
+                await self._store.append(self.id, events)
+            except Exception:  # whatever it is, nobody may be left waiting
+                why, lost = Failure(), [*batch, *self._unstored]
+                self._unstored = []
+                for _, stored in lost:
+                    stored.errback(why)
+                continue
+            self._last_seq = events[-1].seq
+            for event, (_, stored) in zip(events, batch, strict=True):
+                for follower in list(self._followers):
+                    follower.announced(event)
+                stored.callback(event)
+        self._storing = False
 
     def _said(self, event: Event, message: _Message) -> None:
         message.seq = event.seq
+        self._line_up(message)
+
+    def _line_up(self, message: _Message) -> None:
         self._queue.append(message)
         if not self._busy:
             self._busy = True  # before the start, which may be the end as well
-            Deferred.fromCoroutine(self._work()).addErrback(self._broke)
-
-    def _not_said(self, why: Failure, message: _Message) -> None:
-        del self._messages[message.message_id]
-        self._end(message, why)
+            Deferred.fromCoroutine(self._work())
 
     async def _work(self) -> None:
         conversation_id.set(self.id)
         while self._queue:
             message = self._queue.popleft()
-            self._stopping = self._closed
-            ended = await self._answer(message)
-            self._end(message, ended)
+            result: ReplyEnded | Failure
+            try:
+                result = await self._answer(message)
+            except Exception:  # its beginning or its end could not be stored
+                _log.failure("answering a message")
+                result = Failure()
+            self._reply = None
+            self._end(result, message)
         self._busy = False
 
     async def _answer(self, message: _Message) -> ReplyEnded:
         route = self._dispatcher.pick(message.text)
         service, began = route.service, self._now()
+        reply = self._reply = _Reply(self._record, lambda: list(self._followers))
+        if self._closed:
+            reply.stop()
         await self._record(
             ReplyStarted, service=service.name, intent=route.intent, to=message.seq
         )
-        reply = _Reply(self._record, lambda: list(self._followers), self.stop)
 
         async def transcript() -> Sequence[Event]:
             return await self._store.read(self.id, 0, message.seq)
 
         question = Question(message.text, transcript)
         how = await self._outcome(service, question, reply)
-        self._answering = None
-        await reply.end()
         ended = await self._record(ReplyEnded, **how)
         _log.info(
             "{service} answered: {outcome} after {took:.1f} s",
@@ -305,12 +383,7 @@ class Conversation:
     ) -> dict[str, object]:
         """Let the service answer; how that ended, as the fields of ReplyEnded."""
         try:
-            self._answering = Deferred.fromCoroutine(service.answer(question, reply))
-            if self._stopping:
-                self._answering.cancel()
-            await self._answering
-        except CancelledError:
-            return {"outcome": Outcome.STOPPED}
+            await reply.answer(service, question)
         except ServiceError as error:
             told = error.told.format(service=service.title)
             detail = f"{told} {self._dispatcher.way_out(service)}"
@@ -318,26 +391,15 @@ class Conversation:
         except Exception:
             _log.failure("answering with {service}", service=service.name)
             return {"outcome": Outcome.FAILED, "detail": _OUR_FAULT}
-        return {"outcome": Outcome.COMPLETE}
+        return {"outcome": Outcome.STOPPED if reply.stopped else Outcome.COMPLETE}
 
-    def _end(self, message: _Message, result: ReplyEnded | Failure) -> None:
+    def _end(self, result: ReplyEnded | Failure, message: _Message) -> None:
         """Tell all who wait for a message."""
         self._unanswered.remove(message)
         if isinstance(result, ReplyEnded):
             message.ended = result
-        waiting, message.waiting = message.waiting, []
-        for waiter in waiting:
-            waiter.callback(result)
+        elif not message.seq:
+            del self._messages[message.message_id]
+        message.waiters.fire(result)
         if not self._unanswered:
-            idle, self._idle = self._idle, []
-            for one in idle:
-                one.callback(None)
-
-    def _broke(self, why: Failure) -> None:
-        """The work itself failed: nobody may be left waiting."""
-        _log.failure("the work of a conversation", failure=why)
-        self._busy, self._closed = False, True
-        failure = why if why.check(StoreError) else Failure(StoreError("not stored"))
-        self._queue.clear()
-        for message in list(self._unanswered):
-            self._end(message, failure)
+            self._idle.fire(None)

@@ -8,6 +8,7 @@ than one that is not.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -15,9 +16,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from supportbot.events import Event
+from supportbot.events import CustomerSaid, Event
 from supportbot.interfaces import Viewer
 
+_Shown = TypeVar("_Shown")
 _log = Logger()
 
 
@@ -43,30 +45,29 @@ class Follower:
     ) -> None:
         self._viewer, self._read, self._gone = viewer, read, gone
         self.after = after
+        self._newest = after  # number that it was told of, or read
         self._behind = False  # there are events that were not shown
         self._reading = self._paused = self._stopped = False
-        self._missed_delta = ""
+        self._growing = ""  # deltas that were not shown
 
     def announced(self, event: Event) -> None:
         """An event was stored."""
-        self._missed_delta = ""  # the event says it all
-        idle = not (self._reading or self._paused or self._stopped or self._behind)
-        if idle and event.seq == self.after + 1:
+        self._heard(event)
+        if event.seq == self.after + 1 and self._up_to_date:
             self._show(event)
         elif event.seq > self.after:
             self.catch_up()
 
     def delta(self, text: str) -> None:
-        """A paragraph is growing."""
-        if self._paused or self._behind:
-            self._missed_delta += text
-        elif not self._stopped:
-            self._viewer.delta(text)
+        """A paragraph is growing, behind all that was announced."""
+        if not self._stopped:
+            self._growing += text
+            self._grow()
 
     def notice(self, text: str) -> None:
         """Something can be said about the reply, which nobody needs to know later."""
-        if not (self._paused or self._behind or self._stopped):
-            self._viewer.notice(text)
+        if self._up_to_date:
+            self._tell(self._viewer.notice, text)
 
     def catch_up(self) -> None:
         """Show what the transcript has behind the cursor."""
@@ -83,14 +84,18 @@ class Follower:
         self._paused = False
         if self._behind:
             self.catch_up()
-        elif self._missed_delta:
-            missed, self._missed_delta = self._missed_delta, ""
-            self._viewer.delta(missed)
+        else:
+            self._grow()
 
     def stopProducing(self) -> None:
         if not self._stopped:
             self._stopped = True
             self._gone(self)
+
+    @property
+    def _up_to_date(self) -> bool:
+        """Whether what comes now may be shown now."""
+        return not (self._reading or self._behind or self._paused or self._stopped)
 
     async def _follow(self) -> None:
         try:
@@ -101,13 +106,34 @@ class Follower:
                         self._behind = True
                         break
                     self._behind = True  # there may be more than was read at a time
+                    self._heard(event)
                     self._show(event)
         finally:
             self._reading = False
+        self._grow()
+
+    def _heard(self, event: Event) -> None:
+        if event.seq > self._newest:
+            self._newest = event.seq
+            if not isinstance(event, CustomerSaid):
+                self._growing = ""  # the event says it all
 
     def _show(self, event: Event) -> None:
         self.after = event.seq
-        self._viewer.event(event)
+        self._tell(self._viewer.event, event)
+
+    def _grow(self) -> None:
+        if self._growing and self._up_to_date:
+            growing, self._growing = self._growing, ""
+            self._tell(self._viewer.delta, growing)
+
+    def _tell(self, tell: Callable[[_Shown], None], what: _Shown) -> None:
+        try:
+            tell(what)
+        except Exception:
+            # Its own trouble: not that of the service, nor of the other viewers.
+            _log.failure("showing a conversation to a viewer")
+            self.stopProducing()
 
     def _broke(self, why: Failure) -> None:
         _log.failure("reading a transcript for a follower", failure=why)

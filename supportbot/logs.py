@@ -58,5 +58,5 @@ def to_file(path: str | None) -> None:
     except OSError as error:
         sys.stderr.write(f"supportbot: no log: {where}: {error.strerror}\n")
     else:
-        observers.append(_InConversation(jsonFileLogObserver(cast(IO[Any], file))))
+        observers.append(_InConversation(jsonFileLogObserver(cast(IO[Any], file), "")))
     globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)

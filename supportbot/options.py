@@ -15,9 +15,8 @@ from twisted.python.usage import Options as _Options
 from twisted.python.usage import UsageError
 
 from supportbot import __version__, logs
-from supportbot.application import Application
+from supportbot.application import Application, DemoSettings
 from supportbot.channels import terminal
-from supportbot.demo import DemoSettings
 from supportbot.errors import SettingsError
 from supportbot.settings import load
 
@@ -26,7 +25,11 @@ USAGE, BAD_SETTINGS = 2, 78
 
 
 class _Shared(_Options):
-    """What all ways to start have in common."""
+    """What all ways to start have in common.
+
+    Attributes:
+        demo: how the simulated services behave, or None for the real ones.
+    """
 
     optFlags = [
         ["demo", None, "Answer with simulated services, which run inside the program."],
@@ -35,15 +38,9 @@ class _Shared(_Options):
     ]
     optParameters = [
         ["settings", "s", None, "A TOML file; otherwise SUPPORTBOT_SETTINGS names it."],
-        [
-            "demo-delay",
-            None,
-            1.0,
-            "Seconds between two pieces of a demo answer.",
-            float,
-        ],
-        ["demo-zeroes", None, 0.5, "How often support gets stuck, 0 to 1.", float],
-        ["demo-seed", None, None, "A number that makes the demo repeatable.", int],
+        ["demo-delay", None, "1", "Seconds between two pieces of a demo answer."],
+        ["demo-zeroes", None, "0.5", "How often, 0 to 1, demo support gets stuck."],
+        ["demo-seed", None, None, "A whole number that makes the demo repeatable."],
     ]
 
     def opt_version(self) -> None:
@@ -52,21 +49,22 @@ class _Shared(_Options):
         sys.exit(0)
 
     def postOptions(self) -> None:
-        if self["demo-delay"] < 0:
-            raise UsageError("--demo-delay: expected seconds, 0 or more")
-        if not 0 <= self["demo-zeroes"] <= 1:
-            raise UsageError("--demo-zeroes: expected a number from 0 to 1")
+        try:
+            simulated = DemoSettings(
+                delay=self._number("demo-delay", float, "seconds"),
+                zeroes=self._number("demo-zeroes", float, "a number from 0 to 1"),
+                seed=self._number("demo-seed", int, "a whole number"),
+                one_at_a_time=bool(self["demo-one-at-a-time"]),
+            )
+        except ValueError as error:
+            raise UsageError(f"--demo-…: {error}") from error
+        self.demo = simulated if self["demo"] else None
 
-    def demo(self) -> DemoSettings | None:
-        """How the simulated services behave, or None for the real ones."""
-        if not self["demo"]:
-            return None
-        return DemoSettings(
-            delay=self["demo-delay"],
-            zeroes=self["demo-zeroes"],
-            seed=self["demo-seed"],
-            one_at_a_time=bool(self["demo-one-at-a-time"]),
-        )
+    def _number(self, flag: str, kind: type, expected: str) -> Any:
+        try:
+            return None if self[flag] is None else kind(self[flag])
+        except ValueError as error:
+            raise UsageError(f"--{flag}: expected {expected}") from error
 
 
 class Options(_Shared):
@@ -122,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         application = Application(
-            reactor, load(options["settings"], environ), demo=options.demo()
+            reactor, load(options["settings"], environ), demo=options.demo
         )
     except SettingsError as error:
         return _fail(str(error), BAD_SETTINGS)
@@ -139,14 +137,14 @@ def makeService(options: Options, reactor: Any = None) -> Application:
         return _Served(
             reactor,
             settings,
-            demo=options.demo(),
+            demo=options.demo,
             lines=options["lines"],
             plain=bool(options["plain"]),
         )
     except SettingsError as error:
         sys.exit(_fail(str(error), BAD_SETTINGS))
     except ValueError as error:
-        raise UsageError(f"--lines: expected an endpoint: {error}") from error
+        sys.exit(_fail(f"--lines: expected an endpoint: {error}", os.EX_USAGE))
 
 
 class _Served(Application):

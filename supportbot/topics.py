@@ -81,17 +81,20 @@ def _word_spans(text: str, intent: str) -> list[tuple[int, int]]:
 def _sight(text: str, spans: Sequence[tuple[int, int]], topic: str) -> _Sighting | None:
     """The place in the text that is most like the topic.
 
-    Spaces and hyphens don't count, so that the place may have a word more or less. If
-    no place is like all of it, one of its longer words will do, as the least alike.
+    Spaces and hyphens don't count, so that the place may have fewer words, or one more.
+    If no place is like all of it, one of its longer words will do, as the least alike.
     """
     wanted = _letters(topic)
     size = len(topic.split())
+    shortest = len(wanted) * CLOSE / (2 - CLOSE)  # no shorter place is like enough
     best: _Sighting | None = None
     for first in range(len(spans)):
-        for count in range(max(1, size - 1), size + 2):
+        for count in range(1, size + 2):
             if first + count > len(spans):
                 break
             start, end = spans[first][0], spans[first + count - 1][1]
+            if end - start < shortest:
+                continue
             likeness = Indel.normalized_similarity(
                 wanted, _letters(text[start:end]), score_cutoff=CLOSE
             )

@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from supportbot.demo import DemoServices, DemoSettings, answers, demo_service
+from supportbot.demo import DemoServices, DemoSettings, answers
 from supportbot.demo.__main__ import Options, main
 from supportbot.demo.request import Request, RequestReader, Unanswerable
 from supportbot.demo.script import Lookup, Saying
@@ -590,7 +590,7 @@ class ServiceTests(DemoCase):
 
     def test_builds_without_listening(self) -> None:
         reactor = MemoryReactorClock()
-        services = demo_service(reactor, DemoSettings(), PORTS)
+        services = DemoServices(reactor, DemoSettings(), PORTS)
         self.assertEqual(reactor.tcpServers, [])
         self.assertRaises(RuntimeError, services.urls)
 
@@ -602,14 +602,14 @@ class ServiceTests(DemoCase):
 
     def test_some_only(self) -> None:
         reactor = MemoryReactorClock()
-        services = demo_service(reactor, DemoSettings(), {"real-agent": 1})
+        services = DemoServices(reactor, DemoSettings(), {"real-agent": 1})
         services.privilegedStartService()
         self.assertEqual(services.urls(), {"real-agent": "http://127.0.0.1:1/"})
         self.assertRaises(KeyError, services.port, "tech-support")
 
     def test_unknown_name(self) -> None:
         with self.assertRaisesRegex(ValueError, "'oracle'.*tech-support"):
-            demo_service(MemoryReactorClock(), DemoSettings(), {"oracle": 1})
+            DemoServices(MemoryReactorClock(), DemoSettings(), {"oracle": 1})
 
     def test_port_taken(self) -> None:
         """The error comes out, and no port is left open."""
@@ -626,7 +626,7 @@ class ServiceTests(DemoCase):
                 return made
 
         for start in ("startService", "privilegedStartService"):
-            services = demo_service(Taken(), DemoSettings(), PORTS)
+            services = DemoServices(Taken(), DemoSettings(), PORTS)
             self.assertRaises(CannotListenError, getattr(services, start))
             self.assertEqual(sorted(closed), [SUPPORT, PRODUCTS])
             self.assertRaises(RuntimeError, services.urls)

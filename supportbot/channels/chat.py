@@ -84,7 +84,7 @@ class Chat:
             await self._ask(self._asked)
         elif word is Command.RETRY:
             self._screen.quiet("There is no message to ask again.")
-        else:
+        elif word is not Command.QUIT:
             self._screen.quiet("Nothing is under way.")
         return word is not Command.QUIT
 
@@ -97,10 +97,13 @@ class Chat:
         Returns:
             Whether that was all of the line.
         """
-        word = line.strip().lower()
-        if word == Command.STOP:
+        try:
+            word = command(line)
+        except UnknownCommand:
+            return False
+        if word is Command.STOP:
             return self.stop()
-        if word == Command.STATUS and self._answering:
+        if word is Command.STATUS and self._answering:
             seconds = int(self._clock.seconds() - self._since)
             lines = f"{waiting} more {'line waits' if waiting == 1 else 'lines wait'}"
             self._screen.quiet(
@@ -112,6 +115,11 @@ class Chat:
     def too_long(self, limit: int) -> None:
         """Refuse a line that has more bytes than that."""
         self._refuse(f"That line is longer than {limit:,} bytes; please shorten it.")
+
+    @property
+    def waits(self) -> bool:
+        """Whether a message waits for its answer, or for the rest of it."""
+        return self._conversation.unanswered > 0
 
     def stop(self) -> bool:
         """Stop the answer that is under way; returns whether there was one."""
@@ -174,13 +182,17 @@ class Chat:
             _log.failure("storing a message")
             self._refuse("Your message could not be stored; please send it again.")
         else:
+            if self._closed:  # which stopped it
+                return
             self.status = self.status or _status(ended)
-            if self._follower.after < ended.seq and not self._closed:
+            if self._follower.after < ended.seq:
                 self._shown = Deferred()
                 await self._shown
 
     async def _clear(self) -> None:
         await self._desk.close(self._conversation)
+        if self._closed:  # meanwhile
+            return
         self._conversation, self._follower = self._open()
         self._asked = ""
         self._screen.quiet("The conversation is forgotten; a new one begins.")

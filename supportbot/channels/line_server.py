@@ -112,7 +112,8 @@ class _Connection(Lines):
             self.transport.setTcpKeepAlive(True)
             handle = cast(Any, self.transport).getHandle()
             for name, value in _VANISHED.items():
-                if (option := getattr(socket, name, None)) is not None:
+                option = getattr(socket, name, None)
+                if option is not None and hasattr(handle, "setsockopt"):  # not on TLS
                     handle.setsockopt(socket.IPPROTO_TCP, option, value)
         super().connectionMade()
 

@@ -30,6 +30,7 @@ from supportbot.frontdesk import FrontDesk
 from supportbot.settings import LinesSettings
 
 _PIECE = 65_536  # bytes that are cut into lines at a time
+_LAST_WORDS = 0.3  # seconds that a client gets to take what was written in the end
 _log = Logger()
 
 
@@ -86,7 +87,7 @@ class Lines(Protocol):
         self._held_up = False  # the client is not read from
         self._ending = False  # no more lines are wanted
         self._farewell = ""
-        self._gone = False
+        self._closing = self._gone = False
         self._status: int | None = None
         self._writable: Deferred[None] | None = None  # fires when the client reads
         self._idle: IDelayedCall | None = None
@@ -121,17 +122,23 @@ class Lines(Protocol):
 
     def interrupt(self) -> None:
         """Ctrl-C: stop the answer; where nobody types or none comes, the chat too."""
-        stopping = self._chat.stop()
-        if stopping:
+        answering = self._chat.waits
+        if answering:
             self._screen.interrupted()
-        if not (stopping and self._manner.interactive):
-            self._status = INTERRUPTED
-            self.drain("")
+        if not (answering and self._manner.interactive):
+            self.terminate(INTERRUPTED, 0.0)
+        self.stop()
 
     def terminate(self, status: int, grace: float) -> None:
-        """Let the answer end that is under way, for so many seconds; then end."""
+        """Let the answer end that is under way, for so many seconds; then end.
+
+        A client that does not read can't keep us from it.
+        """
+        if self._gone:
+            return
         self._status = status
-        self._patience = self._clock.callLater(grace, self.stop)
+        _cancel(self._patience)
+        self._patience = self._clock.callLater(grace, self._lose_patience)
         self.drain("")
 
     # IProtocol
@@ -142,8 +149,6 @@ class Lines(Protocol):
         self._await_line()
 
     def dataReceived(self, data: bytes) -> None:
-        if self._ending:
-            return
         for start in range(0, len(data), _PIECE):
             for line in self._splitter.feed(data[start : start + _PIECE]):
                 self._take(line)
@@ -171,8 +176,7 @@ class Lines(Protocol):
         if self._writable is None:
             self._writable = Deferred()
             self._chat.pause()
-            if self._manner.stall is not None:
-                self._stall = self._clock.callLater(self._manner.stall, self.abort)
+            self._expect_reading()
 
     def resumeProducing(self) -> None:
         if self._writable is not None:
@@ -187,6 +191,8 @@ class Lines(Protocol):
     # Lines
 
     def _take(self, line: str | None) -> None:
+        if self._ending:
+            return
         _cancel(self._idle)
         if self._busy and self._manner.echoed:
             self._screen.typed_ahead()
@@ -249,13 +255,26 @@ class Lines(Protocol):
         self.drain("Something went wrong on our side; this chat has to end.")
 
     def _close(self) -> None:
-        if self._gone:
+        if self._gone or self._closing:
             return
+        self._closing = True
+        _cancel(self._idle)
         if self._farewell:
             self._screen.quiet(self._farewell)
         self._screen.close()
         self.transport.unregisterProducer()
         self.transport.loseConnection()
+        self._expect_reading()
+
+    def _expect_reading(self) -> None:
+        """Drop the client if it does not take what was written."""
+        _cancel(self._stall)
+        if self._manner.stall is not None:
+            self._stall = self._clock.callLater(self._manner.stall, self.abort)
+
+    def _lose_patience(self) -> None:
+        self.stop()
+        self._patience = self._clock.callLater(_LAST_WORDS, self._over)
 
     def _over(self) -> None:
         if self._gone:

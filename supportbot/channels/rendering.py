@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from html.parser import HTMLParser
+from collections.abc import Iterator
+from html import unescape
 
 import wcwidth
 
@@ -15,8 +16,20 @@ _DROPPED = {"Cc", "Cs", "Zl", "Zp"}
 _KEPT = "\n\t"
 # Nearly all text has none of what `clean` drops, and one search says so.
 _SUSPECT = re.compile(rf"[^\n\t\x20-\x7e\xa0-\u0600]|[{_BIDI}]")
+# Whatever begins like markup is markup up to where that ends, or the text does. So no
+# text makes a search fail and begin anew, and the time is linear.
+_MARKUP = re.compile(
+    r"""
+    <!--.*?(?:-->|\Z)
+    | <(?P<silent>script|style|template)(?=[\s/>]).*?(?:</(?P=silent)\b[^>]*>?|\Z)
+    | <[!?][^>]*>?
+    | </?(?P<tag>[a-z][a-z0-9]*)(?:"[^"]*"?|'[^']*'?|[^"'<>])*+>?
+    """,
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
 _BLOCKS = {"p", "div", "br", "li", "ul", "ol", "tr", "table", "h1", "h2", "h3", "h4"}
-_SILENT = {"script", "style", "template"}
+_NUMBER = re.compile("&#0*([0-9]{1,8})[0-9]*")  # no character has a longer one
+_WORD = re.compile(" *[^ ]+")
 
 
 def clean(text: str) -> str:
@@ -42,17 +55,23 @@ def reading_text(text: str, format: Format) -> str:
     """
     if format != "html":
         return text
-    words = _Words()
-    words.feed(text)
-    words.close()
-    lines = ("".join(words.pieces)).split("\n")
-    return "\n".join(line for line in (" ".join(raw.split()) for raw in lines) if line)
+    lines = _MARKUP.sub(_gap, " ".join(text.split())).split("\n")
+    words = (" ".join(_decoded(line).split()) for line in lines)
+    return "\n".join(line for line in words if line)
 
 
 def wrap(text: str, width: int) -> str:
-    """Break lines between words so that none is wider than so many columns."""
-    lines = [wcwidth.wrap(line, max(width, 20)) for line in text.split("\n")]
-    return "\n".join("\n".join(pieces) for pieces in lines)
+    """Break lines so that none is wider than so many columns.
+
+    They are broken between words, and inside a word only if it is wider than that. A
+    wide character needs two columns, so that less than two count as two.
+    """
+    # wcwidth.wrap does that too, in a time that grows with the square of a word.
+    return "\n".join(
+        piece.rstrip(" ")
+        for line in text.split("\n")
+        for piece in _pieces(line.expandtabs().rstrip(" "), max(width, 2))
+    )
 
 
 def clip(text: str, width: int) -> str:
@@ -60,26 +79,32 @@ def clip(text: str, width: int) -> str:
     return wcwidth.clip(text, 0, max(width, 0))
 
 
-class _Words(HTMLParser):
-    """Collect the text between tags; block elements begin a new line."""
+def _gap(markup: re.Match[str]) -> str:
+    """What markup leaves: block elements begin and end a line."""
+    return "\n" if (markup["tag"] or "").lower() in _BLOCKS else ""
 
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.pieces: list[str] = []
-        self._silent = 0
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        if tag in _SILENT:
-            self._silent += 1
-        if tag in _BLOCKS:
-            self.pieces.append("\n")
+def _decoded(text: str) -> str:
+    return unescape(_NUMBER.sub(r"&#\1", text))
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _SILENT:
-            self._silent = max(0, self._silent - 1)
-        if tag in _BLOCKS:
-            self.pieces.append("\n")
 
-    def handle_data(self, data: str) -> None:
-        if not self._silent:
-            self.pieces.append(re.sub(r"\s", " ", data))
+def _pieces(line: str, width: int) -> Iterator[str]:
+    piece, used = "", 0
+    for word in _WORD.findall(line):
+        wide = wcwidth.width(word)
+        bare = word.lstrip(" ")
+        if used + wide <= width:
+            piece, used = piece + word, used + wide
+        elif wcwidth.width(bare) <= width:
+            if piece:
+                yield piece
+            piece, used = bare, wcwidth.width(bare)
+        else:
+            for cluster in wcwidth.iter_graphemes(word):
+                wide = wcwidth.width(cluster)
+                if piece and used + wide > width:
+                    yield piece
+                    piece, used = "", 0
+                if piece or cluster != " ":
+                    piece, used = piece + cluster, used + wide
+    yield piece

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -12,6 +13,7 @@ from supportbot.events import Format
 
 _WIPE = "\r\x1b[K"
 _QUIET_FROM = 0.8  # seconds of silence before the indicator comes
+_INDENT = "  "  # before what could pass for something else
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -50,7 +52,7 @@ class Screen:
         self._prompted = False  # the cursor stands behind the prompt
         self._indicated = False  # the cursor stands behind the indicator
         self._call: IDelayedCall | None = None
-        self._doing = ""
+        self._asking = self._doing = ""
         self._since = 0.0
         self._between = False  # a paragraph of this answer was shown
         self._noticed = False  # a notice was
@@ -91,7 +93,8 @@ class Screen:
         self._between = self._noticed = False
         if self._look.spaced:
             self._line("")
-        self._doing, self._since = doing, self._clock.seconds()
+        self._asking = self._doing = doing
+        self._since = self._clock.seconds()
         self._wait()
 
     def paragraph(self, text: str, format: Format) -> None:
@@ -101,12 +104,12 @@ class Screen:
             if self._between and format == "html":
                 self._line("")
         text = clean(text)
-        if (width := self._look.width()) and self._look.plain:
-            text = wrap(text, width)
+        if self._look.plain and (width := self._look.width()):
+            text = wrap(text, width - len(_INDENT) if self._look.prompt else width)
         elif self._look.prompt:
-            text = text.replace("\n", "\n  ")  # no line of it can pass for a prompt
-        self._line(text)
-        self._between = True
+            text = text.replace("\n", f"\n{_INDENT}")
+        self._line(self._unlike_prompt(text))
+        self._between, self._doing = True, self._asking
         self._wait()
 
     def notice(self, text: str) -> None:
@@ -150,6 +153,13 @@ class Screen:
             self._prompted = False
             self._put("\n")
 
+    def _unlike_prompt(self, text: str) -> str:
+        """Indent the lines that could pass for a prompt."""
+        if not self._look.prompt:
+            return text
+        mark = re.escape(self._look.prompt.strip())
+        return re.sub(f"^(?={mark})", _INDENT, text, flags=re.MULTILINE)
+
     def _line(self, text: str) -> None:
         self._wipe()
         if self._prompted:
@@ -166,7 +176,8 @@ class Screen:
     def _show(self) -> None:
         self._cancel()
         seconds = int(self._clock.seconds() - self._since)
-        text = clip(f"{self._doing} {seconds} s", (self._look.width() or 80) - 1)
+        doing = " ".join(clean(self._doing).split())
+        text = clip(f"{doing} {seconds} s", (self._look.width() or 80) - 1)
         self._put(_WIPE + (f"\x1b[2m{text}\x1b[0m" if self._look.color else text))
         self._indicated = True
         self._call = self._clock.callLater(1.0, self._show)

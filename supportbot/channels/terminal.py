@@ -43,16 +43,17 @@ def appearance(
         one_shot: there is one message, and it is not read from the input.
     """
     typed, seen = os.isatty(_IN), os.isatty(_OUT)
-    able = seen and environ.get("TERM", "dumb") != "dumb"
+    asking = seen and not (batch or one_shot)
+    able = seen and environ.get("TERM") not in {None, "", "dumb"}
     look = Look(
-        prompt="> " if seen and not batch else "",
+        prompt="> " if asking else "",
         indicator=able,
         color=able and not environ.get("NO_COLOR"),
         plain=plain,
         spaced=not one_shot,
         width=_width,
     )
-    return look, Manner(interactive=typed and seen and not batch, echoed=typed)
+    return look, Manner(interactive=typed and asking, echoed=typed)
 
 
 def _width() -> int | None:

@@ -3,6 +3,6 @@
 They run alone with `python3 -m supportbot.demo`, or inside the program.
 """
 
-from supportbot.demo.services import DemoServices, DemoSettings, demo_service
+from supportbot.demo.services import DemoServices, DemoSettings
 
-__all__ = ["DemoServices", "DemoSettings", "demo_service"]
+__all__ = ["DemoServices", "DemoSettings"]

@@ -15,8 +15,8 @@ from supportbot.demo.services import (
     AGENT,
     PRODUCTS,
     SUPPORT,
+    DemoServices,
     DemoSettings,
-    demo_service,
 )
 
 TAKEN, USAGE = 1, 2
@@ -105,7 +105,7 @@ def main(argv: Sequence[str], reactor: Any = None) -> int:
         return _fail(f"{error}  Try --help.", USAGE)
     if reactor is None:
         from twisted.internet import reactor
-    services = demo_service(reactor, options.settings, options.ports)
+    services = DemoServices(reactor, options.settings, options.ports)
     try:
         services.startService()
     except CannotListenError as error:

@@ -141,13 +141,6 @@ class DemoServices(MultiService):
         return _Endpoint(self._reactor, self, name)
 
 
-def demo_service(
-    reactor: Any, settings: DemoSettings, ports: Mapping[str, int]
-) -> DemoServices:
-    """Build, without starting, the simulated services; see `DemoServices`."""
-    return DemoServices(reactor, settings, ports)
-
-
 def _script(name: str, settings: DemoSettings, now: Callable[[], float]) -> Script:
     random = Random(settings.seed)  # of its own: the others' clients don't change it
     if name == SUPPORT:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import treq.client
+from OpenSSL.crypto import Error as PEMError
 from OpenSSL.SSL import Error as TLSError
 from twisted.internet import error as net
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -98,7 +99,7 @@ def _authorities(settings: ServiceSettings) -> list[Certificate]:
     try:
         pems = Path(settings.ca_file or "").read_bytes().split(end)[:-1]
         certificates = [Certificate.loadPEM(pem + end + b"\n") for pem in pems]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, PEMError) as error:
         raise SettingsError(str(settings.ca_file), "", "expected PEM") from error
     if not certificates:
         raise SettingsError(str(settings.ca_file), "", "expected a PEM certificate")
@@ -207,7 +208,7 @@ def _translated(error: Exception, wire: _Wire) -> Exception:
         return CancelledError()
     if wire.overflowed:
         return BodyBroken("the headers are too long")
-    if wire.connected and not any(reason.check(*_LOST) for reason in reasons):
+    if wire.heard and not any(reason.check(*_LOST) for reason in reasons):
         return BodyBroken(f"no HTTP: {names}")
     return ServiceUnreachable(names)
 
@@ -226,11 +227,12 @@ class _Wire:
 
     Attributes:
         connected: the connection stood at least once.
+        heard: the service said something.
         overflowed: more came than status line and headers may have.
     """
 
     def __init__(self, head: int) -> None:
-        self.connected = self.overflowed = False
+        self.connected = self.heard = self.overflowed = False
         self._left: int | None = head
         self._protocol: ProtocolWrapper | None = None
 
@@ -244,6 +246,7 @@ class _Wire:
 
     def takes(self, size: int) -> bool:
         """Whether so many more bytes may be read."""
+        self.heard = True
         if self._left is not None:
             self._left -= size
             self.overflowed = self._left < 0
