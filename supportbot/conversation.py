@@ -374,7 +374,6 @@ class Conversation:
             intent=route.intent,
             outcome=how["outcome"],
             took=self._now() - began,
-            conversation=self.id,
         )
         return ended
 

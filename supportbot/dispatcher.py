@@ -32,7 +32,9 @@ class Dispatcher:
     """
 
     def __init__(self, routes: Sequence[Route], otherwise: Service) -> None:
-        self._routes = {route.intent: route for route in routes}
+        self._routes: dict[str, Route] = {}
+        for route in routes:
+            self._routes.setdefault(route.intent, route)
         self._otherwise = Route("", otherwise)
 
     def pick(self, text: str) -> Route:

@@ -95,7 +95,7 @@ class Follower:
     @property
     def _up_to_date(self) -> bool:
         """Whether what comes now may be shown now."""
-        return not (self._reading or self._behind or self._paused or self._stopped)
+        return not (self._reading or self._paused or self._stopped)
 
     async def _follow(self) -> None:
         try:

@@ -82,6 +82,7 @@ class FrontDesk:
         def late(_: object, seconds: float) -> Deferred[list[None]]:
             return gatherResults([one.close() for one in list(self._open.values())])
 
-        idle = gatherResults([one.idle() for one in self._open.values()])
+        waiting = [one.idle() for one in self._open.values()]
+        idle = gatherResults(waiting, consumeErrors=True)  # of those given up below
         idle.addTimeout(seconds, clock, late)
         return idle.addCallback(lambda _: None)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dotenv import dotenv_values
 from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 from twisted.python.usage import Options as _Options
 from twisted.python.usage import UsageError
@@ -20,8 +21,8 @@ from supportbot.channels import terminal
 from supportbot.errors import SettingsError
 from supportbot.settings import load
 
-USAGE, BAD_SETTINGS = 2, 78
-"""Exit statuses; 78 is EX_CONFIG of sysexits."""
+TAKEN, USAGE, BAD_SETTINGS = 1, 2, 78
+"""Exit statuses: a taken port, and so on; 78 is EX_CONFIG of sysexits."""
 
 
 class _Shared(_Options):
@@ -70,7 +71,7 @@ class _Shared(_Options):
 class Options(_Shared):
     """The options of `twist supportbot`."""
 
-    synopsis = "Usage: twist supportbot [options]"
+    synopsis = "[options]"  # behind twist's own
     longdesc = "Serve the chat. Answers that are under way end before it stops."
     optParameters = [
         ["lines", "l", None, "An endpoint for line clients, such as tcp:8023."],
@@ -96,9 +97,14 @@ class ChatOptions(_Shared):
 
     def parseArgs(self, *words: str) -> None:
         self.batch = words == ("-",)
-        self.message = " ".join(words) if words and not self.batch else None
+        self.message = _text(" ".join(words)) if words and not self.batch else None
         if self.message is not None and not self.message.strip():
             raise UsageError("The message is empty.")
+
+
+def _text(argument: str) -> str:
+    """An argument with marks in the place of bytes that are no UTF-8."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def environment() -> Mapping[str, str]:
@@ -149,6 +155,18 @@ def makeService(options: Options, reactor: Any = None) -> Application:
 
 class _Served(Application):
     """The service; whoever asks twice for its end gets it at once."""
+
+    def privilegedStartService(self) -> None:
+        self._or_exit(super().privilegedStartService)
+
+    def startService(self) -> None:
+        self._or_exit(super().startService)
+
+    def _or_exit(self, start: Callable[[], None]) -> None:
+        try:
+            start()
+        except CannotListenError as error:
+            sys.exit(_fail(str(error), TAKEN))
 
     def stopService(self) -> Deferred[None]:
         for number in (signal.SIGINT, signal.SIGTERM):

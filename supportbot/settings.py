@@ -30,7 +30,7 @@ class _Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Deadlines(_Shape, frozen=True):
-    """How long one attempt may take. The challenge's services need about 10 s.
+    """How long one attempt may take. The default services need about 10 s.
 
     Attributes:
         connect: until the connection stands.
@@ -106,14 +106,16 @@ class ServiceSettings(_Shape, frozen=True):
         name: in transcripts and logs.
         title: in words to customers; `NAME service` where it is not given.
         intent: whole words, any case, that ask for it.
+        url: where it listens, over http or https.
         kind: `http-stream` posts the message and reads `field` as paragraphs;
             `http-text` gets one line of plain text.
+        field: of the JSON object that `http-stream` answers with.
         person: whether it is the way to a person, for customers of one that fails.
         example: a message that it can answer.
         topics: names that it knows, in its own spelling.
         suggest: whether a message that names none of them gets the closest ones.
         at_once: how many questions it is asked at a time; 1 for services that can't
-            answer two clients side by side, as those of the challenge.
+            answer two clients side by side, as the default ones.
         turn: seconds that a question may wait for its turn.
         ca_file: PEM file with the authorities trusted for https; the system's when
             not given.

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.error import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    DNSLookupError,
+)
 from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
@@ -81,7 +86,8 @@ class Endpoint:
     Attributes:
         connections: all that were made, the oldest first.
         refusal: fails every attempt to connect.
-        silent: attempts to connect stay without an end.
+        silent: attempts to connect have no end; cancelled, they fail as the look-up of
+            a name does.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -94,7 +100,7 @@ class Endpoint:
         if self.refusal is not None:
             return fail(self.refusal)
         if self.silent:
-            return Deferred()
+            return Deferred(lambda connecting: connecting.errback(DNSLookupError()))
         protocol = factory.buildProtocol(None)
         connection = Connection(self._clock, protocol)
         self.connections.append(connection)

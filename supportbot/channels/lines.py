@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
@@ -154,6 +155,8 @@ class Lines(Protocol):
                 self._take(line)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        # What was written last may be lost while the connection is being closed.
+        self.output_lost = self.output_lost or not reason.check(ConnectionDone)
         self._over()
 
     # IHalfCloseableProtocol

@@ -43,9 +43,14 @@ class Breaker:
         self._failures = 0
         self._rests_until = 0.0
 
+    @property
+    def open(self) -> bool:
+        """Whether too many attempts failed in a row."""
+        return self._failures >= self._settings.failures
+
     def check(self) -> None:
         """Raises ServiceResting while the service is left alone."""
-        if self._failures < self._settings.failures:
+        if not self.open:
             return
         if (left := self._rests_until - self._clock.seconds()) > 0:
             raise ServiceResting(left)
@@ -55,10 +60,13 @@ class Breaker:
         """The service was there, whatever it said."""
         self._failures = 0
 
-    def failed(self) -> None:
-        """The service was not there, or in trouble of its own."""
-        self._failures += 1
-        self._rests_until = self._clock.seconds() + self._settings.rest
+    def heard(self, error: ServiceError) -> None:
+        """An attempt failed; whether the service was there, the error tells."""
+        if error.trips:
+            self._failures += 1
+            self._rests_until = self._clock.seconds() + self._settings.rest
+        elif not isinstance(error, ServiceTimedOut):  # our budget's end tells nothing
+            self.reached()
 
 
 class Attempts:
@@ -101,11 +109,11 @@ class Attempts:
                     kind=type(error).__name__,
                     error=str(error),
                 )
-                (self._breaker.failed if error.trips else self._breaker.reached)()
+                self._breaker.heard(error)
                 pause = self._pause(number, error)
                 left = deadline - self._clock.seconds()
                 last = number == self._retry.attempts or pause >= left
-                if last or not error.transient:
+                if last or self._breaker.open or not error.transient:
                     raise
                 reply.notice(error.again.format(service=self._title))
                 await deferLater(self._clock, pause)
@@ -115,11 +123,12 @@ class Attempts:
 
     async def _one(self, attempt: Attempt, story: _Story, seconds: float) -> None:
         def late(_: object, seconds: float) -> Failure:
-            return Failure(ServiceTimedOut("budget", seconds))
+            return Failure(ServiceTimedOut("budget", self._retry.budget))
 
         story.begin()
         trying = Deferred.fromCoroutine(_coroutine(attempt(story.give)))
-        await trying.addTimeout(seconds, self._clock, late)
+        # Less than none are left when the machine slept between two attempts.
+        await trying.addTimeout(max(0.0, seconds), self._clock, late)
         story.end()
 
     def _pause(self, failed: int, error: ServiceError) -> float:

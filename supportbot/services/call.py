@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -54,6 +54,7 @@ from supportbot.errors import (
 from supportbot.settings import ServiceSettings
 
 _LOST = (net.ConnectError, net.ConnectionClosed, net.DNSLookupError, OSError, TLSError)
+_T = TypeVar("_T")
 _US = f"supportbot/{__version__}"
 _ATTEMPT_DELAY = 0.02  # seconds from `::1` to `127.0.0.1`; Twisted's 0.3 would be felt
 
@@ -142,7 +143,7 @@ class Caller:
         headers = Headers({"accept": [accept], "user-agent": [_US]})
         if body is not None:
             headers.setRawHeaders("content-type", ["text/plain; charset=utf-8"])
-        asked = agent.request(
+        asking = agent.request(
             method,
             self._settings.url,
             headers=headers,
@@ -156,12 +157,13 @@ class Caller:
             phase = "headers" if wire.connected else "connect"
             return Failure(ServiceTimedOut(phase, seconds))
 
+        asked = _cancellable(asking)
         asked.addTimeout(self._settings.deadlines.headers, self._reactor, late)
         try:
             response = await asked
             wire.head_is_in()
             _check(response, accept)
-        except ServiceError:
+        except (ServiceError, CancelledError):
             wire.abort()
             raise
         except net.TimeoutError as error:
@@ -200,12 +202,32 @@ def _retry_after(value: str) -> float | None:
     return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
-def _translated(error: Exception, wire: _Wire) -> Exception:
+def _cancellable(asking: Deferred[_T]) -> Deferred[_T]:
+    """The same, but cancelling it is always a CancelledError, and at once.
+
+    A name that is being looked up, and a request that is being written, turn the
+    cancellation into failures of their own.
+    """
+    cancelled = False
+
+    def relay(result: _T | Failure) -> None:
+        if not cancelled:
+            asked.callback(result)
+
+    def cancel(_: object) -> None:
+        nonlocal cancelled
+        cancelled = True
+        asking.cancel()
+
+    asked: Deferred[_T] = Deferred(cancel)
+    asking.addBoth(relay)
+    return asked
+
+
+def _translated(error: Exception, wire: _Wire) -> ServiceError:
     """What a failure of the call means."""
     reasons = getattr(error, "reasons", None) or [Failure(error)]
     names = ", ".join(reason.type.__name__ for reason in reasons)
-    if any(reason.check(CancelledError) for reason in reasons):
-        return CancelledError()
     if wire.overflowed:
         return BodyBroken("the headers are too long")
     if wire.heard and not any(reason.check(*_LOST) for reason in reasons):

@@ -109,7 +109,7 @@ class ThirdParty:
             answering.hang_up,
             idle=deadlines.idle,
             progress=deadlines.progress,
-            total=deadlines.total - (self._reactor.seconds() - started),
+            total=max(0.0, deadlines.total - (self._reactor.seconds() - started)),
         )
         answering.response.deliverBody(body)
         await body.done

@@ -1,0 +1,295 @@
+"""Write the documents that are made from the program: `python -m docs.make`.
+
+`command-line.md` is what `--help` says; `settings.md` is what the settings' classes
+say of themselves. With `--check` nothing is written: a document that is not as it
+would be written is named, and the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import inspect as shapes
+from twisted.python.usage import Options
+
+from supportbot import options
+from supportbot.demo import __main__ as demo
+from supportbot.settings import (
+    DEFAULT_SERVICES,
+    Bounds,
+    Breaking,
+    ConversationSettings,
+    Deadlines,
+    LinesSettings,
+    Retry,
+    ServiceSettings,
+    Settings,
+)
+
+HERE = Path(__file__).parent
+
+_PROGRAMS: Sequence[tuple[str, str, type[Options]]] = (
+    (
+        "The chat",
+        "`python3 main.py`; after an installation also `supportbot`.",
+        options.ChatOptions,
+    ),
+    (
+        "The chat as a service",
+        "`twist supportbot`; in a checkout `python3 -m twisted supportbot`. What\n"
+        "`twist` itself takes, such as `--log-file`, stands in front of `supportbot`.",
+        options.Options,
+    ),
+    ("The simulated services", "`python3 -m supportbot.demo`.", demo.Options),
+)
+_HELP_WIDTH = 80
+
+_SETTINGS = """\
+# Settings
+
+Whatever nobody sets has a default. A TOML file, which `--settings` or else the
+variable `SUPPORTBOT_SETTINGS` names, holds what differs:
+
+```toml
+[conversation]
+message = 2_000
+
+[[services]]
+name = "orders"
+title = "order service"
+intent = "my order"
+url = "https://support.example/orders"
+
+[services.deadlines]               # of the service above
+progress = 60.0
+```
+
+A file with `[[services]]` in it names all services: the three
+[defaults](#the-default-services) are gone then.
+
+Environment variables go over the file; `.env` in the working directory adds those that
+the environment does not have. A variable is named by the path of its setting, in
+capitals and with `__` for each dot. A service goes by its name there, with `_` for `-`.
+Lists can't be set by variables.
+
+A setting that can't be used ends the program with status 78 and one line that names the
+file or variable, the key, and what was expected.
+"""
+_DEFAULTS = """\
+## The default services
+
+The first whose intent stands in a message gets it.
+"""
+_VARIABLES: dict[type[msgspec.Struct], str] = {
+    ServiceSettings: "SUPPORTBOT_SERVICES__PRODUCT_INFO__URL=https://support.example/",
+    Deadlines: "SUPPORTBOT_SERVICES__TECH_SUPPORT__DEADLINES__IDLE=8",
+    Bounds: "SUPPORTBOT_SERVICES__TECH_SUPPORT__BOUNDS__BODY=1048576",
+    Retry: "SUPPORTBOT_SERVICES__TECH_SUPPORT__RETRY__ATTEMPTS=5",
+    Breaking: "SUPPORTBOT_SERVICES__TECH_SUPPORT__BREAKER__REST=60",
+    ConversationSettings: "SUPPORTBOT_CONVERSATION__QUEUE=20",
+    LinesSettings: "SUPPORTBOT_LINES__PER_ADDRESS=5",
+}
+"""How a variable is named, shown for one setting of each class that has any."""
+
+_ENTRY = re.compile(r"(?P<names>\w+(?:, \w+)*):\s+(?P<meaning>\S.*)")
+
+
+class Undocumented(Exception):
+    """A class and its docstring don't have the same attributes."""
+
+
+def main(argv: Sequence[str], folder: Path = HERE) -> int:
+    """Write the documents into the folder, or compare; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m docs.make",
+        description="Write the documents that are made from the program.",
+    )
+    parser.add_argument("--check", action="store_true", help="only compare them")
+    check: bool = parser.parse_args(argv).check
+    try:
+        documents = made()
+    except Undocumented as error:
+        sys.stderr.write(f"docs.make: {error}\n")
+        return 1
+    stale = [name for name, text in documents.items() if _read(folder / name) != text]
+    for name in stale:
+        if check:
+            sys.stderr.write(f"docs/{name} is stale; python -m docs.make writes it\n")
+        else:
+            (folder / name).write_text(documents[name], "utf-8")
+    return 1 if check and stale else 0
+
+
+def made() -> dict[str, str]:
+    """The documents as they should be, by file name.
+
+    Raises:
+        Undocumented: a setting's meaning stands nowhere.
+    """
+    return {"command-line.md": _command_line(), "settings.md": _settings()}
+
+
+def sections(shape: type[msgspec.Struct], path: str, heading: str) -> Iterator[str]:
+    """A table for a class of settings, then those of the classes inside it.
+
+    Args:
+        shape: the class.
+        path: what its keys begin with, such as `services[].`.
+        heading: stands above the table.
+
+    Raises:
+        Undocumented: a setting has no meaning, or a meaning no setting.
+    """
+    about, meant = documentation(shape)
+    rows = [("key", "type", "default", "meaning"), ("---",) * 4]
+    inside: list[Iterator[str]] = []
+    for field in msgspec.structs.fields(shape):
+        kind, key = shapes.type_info(field.type), path + field.encode_name
+        meaning = meant.pop(field.name, "")
+        if (table := _table(kind)) is None:
+            default = _default(field)
+        else:
+            name = key.replace("[]", "")
+            default, title = f"[below](#{name.replace('.', '')})", f"[{name}]"
+            if isinstance(kind, shapes.VarTupleType):
+                default = "[these](#the-default-services)"
+                title, key = f"[{title}]", f"{key}[]"
+            meaning = meaning or documentation(table)[0].partition("\n")[0]
+            inside.append(sections(table, f"{key}.", f"`{title}`"))
+        if not meaning:
+            raise Undocumented(f"{shape.__name__}.{field.name} is not documented")
+        rows.append((f"`{key}`", _type(kind), default, meaning))
+    if meant:
+        raise Undocumented(f"{shape.__name__} has no {', '.join(meant)}")
+    parts = [f"## {heading}", about, "\n".join(map(_row, rows))]
+    if shape in _VARIABLES:
+        parts.append(f"As a variable: `{_VARIABLES[shape]}`")
+    yield "\n\n".join(parts) + "\n"
+    for tables in inside:
+        yield from tables
+
+
+def documentation(shape: type) -> tuple[str, dict[str, str]]:
+    """What a class's docstring says: about itself, and about its attributes.
+
+    An entry of the section `Attributes:` is `name: meaning`, or `first, second:
+    meaning` for several, and goes on in the lines that are indented further.
+
+    Raises:
+        Undocumented: an entry is not of that form.
+    """
+    text = inspect.cleandoc(shape.__doc__ or "")
+    about, _, rest = text.partition("\n\nAttributes:\n")
+    entries: list[str] = []
+    for line in rest.partition("\n\n")[0].splitlines():
+        if line.startswith("     ") and entries:
+            entries[-1] += f" {line.strip()}"
+        else:
+            entries.append(line.strip())
+    meant: dict[str, str] = {}
+    for entry in entries:
+        if (parts := _ENTRY.fullmatch(entry)) is None:
+            raise Undocumented(f"{shape.__name__}: expected NAME: MEANING, got {entry}")
+        meant |= dict.fromkeys(parts["names"].split(", "), parts["meaning"])
+    return about, meant
+
+
+def _row(cells: Sequence[str]) -> str:
+    escaped = [cell.replace("|", r"\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text("utf-8") if path.exists() else None
+
+
+def _command_line() -> str:
+    parts = ["# Command line\n"]
+    for title, call, kind in _PROGRAMS:
+        parts.append(f"## {title}\n\n{call}\n\n```\n{_help(kind())}\n```\n")
+    return "\n".join(parts)
+
+
+def _help(parser: Options) -> str:
+    """What `--help` says, whatever the terminal and the program's name are."""
+    text = f"{parser.getSynopsis()}\n{parser.getUsage(_HELP_WIDTH)}"
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def _settings() -> str:
+    services = "\n\n".join(_toml(service) for service in DEFAULT_SERVICES)
+    parts = [_SETTINGS, *sections(Settings, "", "Top level"), _DEFAULTS]
+    return "\n".join([*parts, f"```toml\n{services}\n```\n"])
+
+
+def _toml(service: ServiceSettings) -> str:
+    """A service as it stands in a file, without what is as it is by default."""
+    lines = ["[[services]]"]
+    for field in msgspec.structs.fields(service):
+        value = getattr(service, field.name)
+        if value != field.default:
+            lines.append(f"{field.encode_name} = {_literal(value)}")
+    return "\n".join(lines)
+
+
+def _literal(value: object) -> str:
+    """A value as TOML has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, int | float):
+        return f"{value:_}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_literal, value))}]"
+    raise TypeError(f"no way to write {value!r}")
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "required"
+    if field.default is None:
+        return "none"
+    return f"`{_literal(field.default)}`"
+
+
+def _table(kind: shapes.Type) -> type[msgspec.Struct] | None:
+    """The class of settings that a setting consists of, if it does."""
+    if isinstance(kind, shapes.VarTupleType):
+        kind = kind.item_type
+    return kind.cls if isinstance(kind, shapes.StructType) else None
+
+
+def _type(kind: shapes.Type) -> str:
+    """A type in words."""
+    match kind:
+        case shapes.StructType():
+            return "table"
+        case shapes.VarTupleType():
+            return f"list of {_type(kind.item_type)}s"
+        case shapes.UnionType():
+            some = [one for one in kind.types if not isinstance(one, shapes.NoneType)]
+            return " or ".join(map(_type, some))
+        case shapes.LiteralType():
+            return " or ".join(f"`{_literal(value)}`" for value in kind.values)
+        case shapes.StrType():
+            return f"text matching `{kind.pattern}`" if kind.pattern else "text"
+        case shapes.BoolType():
+            return "`true` or `false`"
+        case shapes.FloatType() | shapes.IntType():
+            name = "number" if isinstance(kind, shapes.FloatType) else "whole number"
+            limits = {">": kind.gt, "≥": kind.ge, "<": kind.lt, "≤": kind.le}
+            named = [f"{s} {n}" for s, n in limits.items() if n is not None]
+            return f"{name} {' and '.join(named)}".strip()
+    raise TypeError(f"no words for {kind}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
