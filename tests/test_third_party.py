@@ -405,7 +405,9 @@ class FaultTests(ThirdPartyTestCase):
     def provoke(self, fault: Fault) -> ServiceError:
         """Let the service have the fault, once, and be asked once."""
         self.setUp()
-        done = self.ask(self.service(retry=Retry(attempts=1)), "help, says Rumpelstilzchen")
+        done = self.ask(
+            self.service(retry=Retry(attempts=1)), "help, says Rumpelstilzchen"
+        )
         fault.does(self)
         self.clock.advance(0)
         error: ServiceError = self.failureResultOf(done, ServiceError).value

@@ -265,9 +265,9 @@ class Lines(Protocol):
         if self._farewell:
             self._screen.quiet(self._farewell)
         self._screen.close()
+        self._expect_reading()
         self.transport.unregisterProducer()
         self.transport.loseConnection()
-        self._expect_reading()
 
     def _expect_reading(self) -> None:
         """Drop the client if it does not take what was written."""
