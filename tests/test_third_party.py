@@ -30,6 +30,7 @@ from tests.wire import ANSWER, TEXT, Connection, Endpoint
 PARAGRAPHS = ["<p>One.</p>", "<p>Two.</p>", "<p>Three.</p>"]
 DOCUMENT = json.dumps({"timestamp": 1_732_000_000, "response": "".join(PARAGRAPHS)})
 WHOLE = ANSWER + DOCUMENT.encode()
+ONCE = Retry(attempts=1)
 CUT_IN_TWO = DOCUMENT.encode()[: DOCUMENT.index("Two")]
 
 
@@ -180,6 +181,19 @@ class AnsweringTests(ThirdPartyTestCase):
             )
             self.successResultOf(done)
             self.assertEqual(self.told.paragraphs, PARAGRAPHS)
+
+    def test_a_body_that_comes_with_its_headers_is_not_counted_as_headers(self) -> None:
+        service = self.service(bounds=Bounds(head=len(ANSWER)))
+        done = self.ask(service)
+        self.endpoint.last.answer(WHOLE)
+        self.successResultOf(done)
+        self.assertEqual(self.told.paragraphs, PARAGRAPHS)
+        done = self.ask(self.service(bounds=Bounds(head=len(ANSWER) - 1), retry=ONCE))
+        self.endpoint.last.answer(WHOLE)
+        self.clock.advance(0)
+        error = self.failureResultOf(done, ServiceError).value
+        self.assertEqual(str(error), "the headers are too long")
+        self.assert_at_rest()
 
     def test_honest_text_is_no_runaway(self) -> None:
         table = "+" + "-" * 200 + "+\n|" + " " * 200 + "|"
@@ -405,9 +419,7 @@ class FaultTests(ThirdPartyTestCase):
     def provoke(self, fault: Fault) -> ServiceError:
         """Let the service have the fault, once, and be asked once."""
         self.setUp()
-        done = self.ask(
-            self.service(retry=Retry(attempts=1)), "help, says Rumpelstilzchen"
-        )
+        done = self.ask(self.service(retry=ONCE), "help, says Rumpelstilzchen")
         fault.does(self)
         self.clock.advance(0)
         error: ServiceError = self.failureResultOf(done, ServiceError).value
@@ -506,7 +518,7 @@ class ConnectingTests(ThirdPartyTestCase):
         ):
             self.setUp()
             self.endpoint.refusal = refusal
-            done = self.ask(self.service(retry=Retry(attempts=1)))
+            done = self.ask(self.service(retry=ONCE))
             error = self.failureResultOf(done, ServiceError).value
             self.assertEqual(error.told.format(service="support service"), UNREACHABLE)
             self.assertTrue(error.trips)
@@ -514,7 +526,7 @@ class ConnectingTests(ThirdPartyTestCase):
 
     def test_a_connection_that_never_stands(self) -> None:
         self.endpoint.silent = True
-        done = self.ask(self.service(retry=Retry(attempts=1)))
+        done = self.ask(self.service(retry=ONCE))
         self.clock.advance(5.0)
         error = self.failureResultOf(done, ServiceError).value
         self.assertEqual((error.told.format(service="support service")), SLOW)
@@ -546,7 +558,7 @@ class PatienceTests(ThirdPartyTestCase):
         )
 
     def test_bytes_without_a_paragraph_are_no_progress(self) -> None:
-        done = self.ask(self.service(retry=Retry(attempts=1)))
+        done = self.ask(self.service(retry=ONCE))
         self.endpoint.last.answer(ANSWER, b'{"response": "')
         for _ in range(15):
             self.assertNoResult(done)
@@ -556,7 +568,7 @@ class PatienceTests(ThirdPartyTestCase):
         self.assertEqual(type(error).__name__, "NoProgress")
 
     def test_a_drip_of_paragraphs_ends_too(self) -> None:
-        done = self.ask(self.service(retry=Retry(attempts=1)))
+        done = self.ask(self.service(retry=ONCE))
         self.endpoint.last.answer(ANSWER, b'{"response": "')
         for _ in range(30):
             self.assertNoResult(done)
@@ -592,9 +604,7 @@ class PatienceTests(ThirdPartyTestCase):
         self.assert_at_rest()
 
     def test_limits_are_settings(self) -> None:
-        service = self.service(
-            bounds=Bounds(repeated=4, paragraph=20), retry=Retry(attempts=1)
-        )
+        service = self.service(bounds=Bounds(repeated=4, paragraph=20), retry=ONCE)
         done = self.ask(service)
         self.endpoint.last.answer(ANSWER, b'{"response": "<p>00000')
         error = self.failureResultOf(done, ServiceError).value

@@ -21,24 +21,15 @@ from OpenSSL.SSL import Error as TLSError
 from twisted.internet import error as net
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import (
-    IConsumer,
-    IProtocol,
-    IProtocolFactory,
-    IReactorTime,
-    IStreamClientEndpoint,
-    ITCPTransport,
-)
+from twisted.internet.interfaces import IConsumer, IReactorTime, IStreamClientEndpoint
 from twisted.internet.ssl import (
     Certificate,
     optionsForClientTLS,
     trustRootFromCertificates,
 )
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
-from twisted.web.client import URI, Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
+from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
 from supportbot import __version__
@@ -51,6 +42,7 @@ from supportbot.errors import (
     ServiceUnreachable,
     SettingsError,
 )
+from supportbot.services.wire import Wire, plain_agent
 from supportbot.settings import ServiceSettings
 
 _LOST = (net.ConnectError, net.ConnectionClosed, net.DNSLookupError, OSError, TLSError)
@@ -138,8 +130,8 @@ class Caller:
             ServiceUnreachable, ServiceTimedOut, ServiceRefused, BodyBroken,
             AnswerUnusable: the connection is closed then.
         """
-        wire = _Wire(self._settings.bounds.head)
-        agent = treq.client.HTTPClient(_agent(self._reactor, self._endpoint, wire))
+        wire = Wire(self._settings.bounds.head)
+        agent = treq.client.HTTPClient(plain_agent(self._reactor, self._endpoint, wire))
         headers = Headers({"accept": [accept], "user-agent": [_US]})
         if body is not None:
             headers.setRawHeaders("content-type", ["text/plain; charset=utf-8"])
@@ -224,7 +216,7 @@ def _cancellable(asking: Deferred[_T]) -> Deferred[_T]:
     return asked
 
 
-def _translated(error: Exception, wire: _Wire) -> ServiceError:
+def _translated(error: Exception, wire: Wire) -> ServiceError:
     """What a failure of the call means."""
     reasons = getattr(error, "reasons", None) or [Failure(error)]
     names = ", ".join(reason.type.__name__ for reason in reasons)
@@ -233,124 +225,6 @@ def _translated(error: Exception, wire: _Wire) -> ServiceError:
     if wire.heard and not any(reason.check(*_LOST) for reason in reasons):
         return BodyBroken(f"no HTTP: {names}")
     return ServiceUnreachable(names)
-
-
-def _agent(
-    reactor: IReactorTime, endpoint: IStreamClientEndpoint, wire: _Wire
-) -> IAgent:
-    pool = HTTPConnectionPool(reactor, persistent=False)
-    tapped = _Tapped(endpoint, wire)
-    return _Plain(Agent.usingEndpointFactory(reactor, tapped, pool))
-
-
-class _Wire:
-    """What lies under the response: body transports can't abort, and on TLS their
-    `loseConnection` waits for the peer while the flood goes on.
-
-    Attributes:
-        connected: the connection stood at least once.
-        heard: the service said something.
-        overflowed: more came than status line and headers may have.
-    """
-
-    def __init__(self, head: int) -> None:
-        self.connected = self.heard = self.overflowed = False
-        self._left: int | None = head
-        self._protocol: ProtocolWrapper | None = None
-
-    def stands(self, protocol: ProtocolWrapper) -> None:
-        """The connection is made."""
-        self.connected, self._protocol = True, protocol
-
-    def head_is_in(self) -> None:
-        """From now on the body's own limits hold."""
-        self._left = None
-
-    def takes(self, size: int) -> bool:
-        """Whether so many more bytes may be read."""
-        self.heard = True
-        if self._left is not None:
-            self._left -= size
-            self.overflowed = self._left < 0
-        return not self.overflowed
-
-    def abort(self) -> None:
-        """Close at once."""
-        if self._protocol is not None:
-            cast(ITCPTransport, self._protocol.transport).abortConnection()
-
-
-class _Counting(ProtocolWrapper):
-    """Between the connection and HTTP: counts the bytes of the head."""
-
-    factory: _CountingFactory
-
-    def connectionMade(self) -> None:
-        self.factory.wire.stands(self)
-        super().connectionMade()
-
-    def dataReceived(self, data: bytes) -> None:
-        if self.factory.wire.takes(len(data)):
-            super().dataReceived(data)
-        else:
-            self.factory.wire.abort()
-
-
-class _CountingFactory(WrappingFactory):
-    protocol = _Counting
-    noisy = False
-
-    def __init__(self, factory: IProtocolFactory, wire: _Wire) -> None:
-        super().__init__(factory)
-        self.wire = wire
-
-
-@implementer(IStreamClientEndpoint, IAgentEndpointFactory)
-class _Tapped:
-    """The one endpoint that a call connects to, with the wire in reach."""
-
-    def __init__(self, endpoint: IStreamClientEndpoint, wire: _Wire) -> None:
-        self._endpoint, self._wire = endpoint, wire
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return self
-
-    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        def http(counting: IProtocol) -> IProtocol:
-            return cast(_Counting, counting).wrappedProtocol
-
-        connecting = self._endpoint.connect(_CountingFactory(factory, self._wire))
-        return connecting.addCallback(http)
-
-
-@implementer(IAgent)
-class _Plain:
-    """Innermost: asks for no content coding, and refuses one before it is undone.
-
-    298 bytes can inflate to gigabytes, and treq undoes a coding as often as the
-    service says.
-    """
-
-    def __init__(self, agent: IAgent) -> None:
-        self._agent = agent
-
-    def request(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers | None = None,
-        bodyProducer: IBodyProducer | None = None,
-    ) -> Deferred[IResponse]:
-        headers = headers.copy() if headers else Headers()
-        headers.setRawHeaders(b"accept-encoding", [b"identity"])
-        asked = self._agent.request(method, uri, headers, bodyProducer)
-        return asked.addCallback(self._check)
-
-    def _check(self, response: IResponse) -> IResponse:
-        coding = _first(response.headers, b"content-encoding").strip().lower()
-        if coding not in {"", "identity"}:
-            raise AnswerUnusable("the body has a content coding")
-        return response
 
 
 @implementer(IBodyProducer)
