@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
 from twisted.internet.defer import (
-    CancelledError,
     Deferred,
     fail,
-    gatherResults,
     succeed,
 )
 from twisted.logger import Logger
@@ -35,42 +33,22 @@ from supportbot.errors import (
 from supportbot.events import (
     CustomerSaid,
     Event,
-    Format,
     Outcome,
-    ParagraphSaid,
     ReplyEnded,
-    ReplyRevised,
     ReplyStarted,
 )
 from supportbot.follower import Follower
 from supportbot.interfaces import Question, Service, TranscriptStore, Viewer
+from supportbot.reply import StoredReply
 from supportbot.settings import ConversationSettings
+from supportbot.waiters import Waiters
 
 conversation_id: ContextVar[str] = ContextVar("conversation_id", default="")
 """The conversation that the running code is about; coroutines keep it."""
 
-_T = TypeVar("_T")
 _Event = TypeVar("_Event", bound=Event)
 _OUR_FAULT = "Something went wrong on our side; please ask again."
 _log = Logger()
-
-
-class _Waiters(Generic[_T]):
-    """Those who wait for the same thing; each may be cancelled."""
-
-    def __init__(self) -> None:
-        self._waiting: list[Deferred[_T]] = []
-
-    def another(self) -> Deferred[_T]:
-        waiter: Deferred[_T] = Deferred(self._waiting.remove)
-        self._waiting.append(waiter)
-        return waiter
-
-    def fire(self, result: _T | Failure) -> None:
-        for waiter in list(self._waiting):
-            if waiter in self._waiting:  # one before it may have cancelled it
-                self._waiting.remove(waiter)
-                waiter.callback(result)
 
 
 class _Message:
@@ -80,90 +58,7 @@ class _Message:
         self.text, self.message_id = text, message_id
         self.seq = 0  # until it is stored
         self.ended: ReplyEnded | None = None
-        self.waiters = _Waiters[ReplyEnded]()
-
-
-class _Reply:
-    """Where the service that answers puts its paragraphs; see `Reply`.
-
-    Attributes:
-        stopped: before the service had ended.
-    """
-
-    def __init__(
-        self,
-        record: Callable[..., Deferred[Any]],
-        followers: Callable[[], Sequence[Follower]],
-    ) -> None:
-        self._record, self._followers = record, followers
-        self._answering: Deferred[None] | None = None
-        self._storing: Deferred[None] = succeed(None)  # what was taken last
-        self._failure: Failure | None = None
-        self._growing = ""  # behind what is being stored
-        self._over = self.stopped = False
-
-    def paragraph(self, text: str, format: Format = "html") -> None:
-        self._store(ParagraphSaid, text=text, format=format)
-
-    def revise(self, keep: int) -> None:
-        self._store(ReplyRevised, keep=keep)
-
-    def delta(self, text: str) -> None:
-        self._growing += text
-        self._grow()
-
-    def notice(self, text: str) -> None:
-        if not self._over:
-            for follower in self._followers():
-                follower.notice(text)
-
-    def stop(self) -> None:
-        """Take no more, and cancel the service, if it has not ended by itself."""
-        if not self._over:
-            self.stopped = True
-            self._end()
-
-    async def answer(self, service: Service, question: Question) -> None:
-        """Let the service answer; returns when all that was taken is durable.
-
-        Raises:
-            StoreError: not all of it is.
-        """
-        try:
-            if not self._over:
-                self._answering = Deferred.fromCoroutine(service.answer(question, self))
-                if self._over:  # while that began
-                    self._answering.cancel()
-                await self._answering
-        except (CancelledError, ServiceError):
-            if not self.stopped:
-                raise
-        finally:
-            self._over = True
-            await gatherResults([self._storing])  # which may just be firing
-            if self._failure is not None:
-                self._failure.raiseException()
-
-    def _store(self, kind: type[Event], **fields: object) -> None:
-        if not self._over:
-            self._growing = ""  # the event says it all
-            storing = self._record(kind, **fields)
-            self._storing = storing.addCallbacks(self._grow, self._lost)
-
-    def _grow(self, _: object = None) -> None:
-        if self._growing and self._storing.called and not self._over:
-            growing, self._growing = self._growing, ""
-            for follower in self._followers():
-                follower.delta(growing)
-
-    def _lost(self, why: Failure) -> None:
-        self._failure = self._failure or why
-        self._end()
-
-    def _end(self) -> None:
-        self._over = True
-        if self._answering is not None:
-            self._answering.cancel()
+        self.waiters = Waiters[ReplyEnded]()
 
 
 class Conversation:
@@ -195,9 +90,9 @@ class Conversation:
         self._queue: deque[_Message] = deque()
         self._unanswered: list[_Message] = []  # also those not yet in the queue
         self._busy = self._closed = False
-        self._reply: _Reply | None = None
+        self._reply: StoredReply | None = None
         self._followers: list[Follower] = []
-        self._idle = _Waiters[None]()
+        self._idle = Waiters[None]()
 
     @property
     def unanswered(self) -> int:
@@ -355,7 +250,7 @@ class Conversation:
     async def _answer(self, message: _Message) -> ReplyEnded:
         route = self._dispatcher.pick(message.text)
         service, began = route.service, self._now()
-        reply = self._reply = _Reply(self._record, lambda: list(self._followers))
+        reply = self._reply = StoredReply(self._record, lambda: list(self._followers))
         if self._closed:
             reply.stop()
         await self._record(
@@ -378,7 +273,7 @@ class Conversation:
         return ended
 
     async def _outcome(
-        self, service: Service, question: Question, reply: _Reply
+        self, service: Service, question: Question, reply: StoredReply
     ) -> dict[str, object]:
         """Let the service answer; how that ended, as the fields of ReplyEnded."""
         try:

@@ -67,7 +67,7 @@ class TranscriptStore(Protocol):
     """Where events live."""
 
     def append(self, conversation_id: str, events: Sequence[Event]) -> Deferred[None]:
-        """Fires when the events are durable; fails with StoreError.
+        """Fires when the events are durable; fails with StoreError if none of them is.
 
         Appends fire in the order in which they were asked for.
         """

@@ -931,6 +931,16 @@ class LostTests(ConversationTestCase):
         scene.store.settle()
         self.assertEqual(self.outcome(answered), Outcome.COMPLETE)
 
+    def test_a_message_that_was_lost_was_never_said(self) -> None:
+        scene = self.scene()
+        lost = scene.say("Hi?", "m1")
+        scene.store.lose()
+        self.failureResultOf(lost, StoreError)
+        self.assertNoResult(scene.say("Hello?", "m1"))
+        scene.store.settle()
+        self.assertEqual(scene.service.texts, ["Hello?"])
+        self.assertEqual(scene.told, ["said Hello?", "started 1"])
+
     def test_messages_that_waited_behind_it(self) -> None:
         scene = self.scene()
         answered = [scene.say(text) for text in ("a", "b", "c")]

@@ -28,6 +28,8 @@ FLOORS: Mapping[str, int] = {
     "supportbot.conversation": 3,
     "supportbot.dispatcher": 3,
     "supportbot.follower": 3,
+    "supportbot.reply": 3,
+    "supportbot.waiters": 3,
     "supportbot.frontdesk": 3,
     "supportbot.channels": 4,
     "supportbot.application": 5,

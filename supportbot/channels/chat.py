@@ -215,12 +215,18 @@ class Chat:
         elif isinstance(event, ReplyRevised):
             return said[: event.keep]
         elif isinstance(event, ReplyEnded):
-            self._screen.begin("")
-            for paragraph in said:
-                self._screen.paragraph(paragraph.text, paragraph.format)
-            self._screen.end(_last_line(event))
+            self._retell_reply(said, _last_line(event))
+            return []
+        elif said:  # a reply whose end could not be stored
+            self._retell_reply(said, "")
             return []
         return said
+
+    def _retell_reply(self, said: list[ParagraphSaid], last_line: str) -> None:
+        self._screen.begin("")
+        for paragraph in said:
+            self._screen.paragraph(paragraph.text, paragraph.format)
+        self._screen.end(last_line)
 
     def _end_is_shown(self) -> None:
         if self._shown is not None:
