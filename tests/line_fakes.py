@@ -134,6 +134,8 @@ class Pipe:
     def loseConnection(self) -> None:
         if self._closing:
             self.faults.append("closed twice")
+        if self._producer is not None:
+            self.faults.append("closed with a producer, which TLS waits for")
         self._closing = True
         if not self._unread:
             self._clock.callLater(0, self._lost, ConnectionDone())

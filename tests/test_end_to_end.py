@@ -156,6 +156,22 @@ def test_what_is_typed_ahead_is_answered_in_order(
     assert shown.index(SOCKS) < shown.rindex(f"> {ASK_PERSON}\n\n")
 
 
+def test_lines_that_are_pasted_stand_behind_their_prompts(
+    log: Path, nobody: dict[str, str]
+) -> None:
+    with terminal(log=log, env=nobody) as screen:
+        screen.until("> ")
+        screen.type("/nothing\n\n/such\nexit\n")
+        assert screen.ended() == 0
+    assert seen(screen.shown).endswith(
+        "There is no command /nothing; /help shows those there are.\n"
+        "> \n"
+        "> /such\n"
+        "There is no command /such; /help shows those there are.\n"
+        "> exit\n"
+    )
+
+
 def test_ctrl_c_stops_the_answer_and_then_the_program(log: Path) -> None:
     closed = threading.Event()
 

@@ -174,6 +174,15 @@ class InputTests(LineTestCase):
         client.type("help 2\n")
         self.assertEqual(client.take(), "\x1b[A\r\x1b[K")
 
+    def test_what_is_typed_elsewhere_is_not_there(self) -> None:
+        look = Look(prompt="> ", indicator=True)
+        client, _ = self.connected(look, Manner(interactive=True))
+        client.type("help\n")
+        self.clock.advance(1.0)
+        client.take()
+        client.type("help 2\n")
+        self.assertEqual(client.take(), "")
+
     def test_an_answer_may_come_at_once(self) -> None:
         self.support._begin = lambda reply: reply.paragraph("<p>!</p>")
         client, _ = self.connected(PIPE, BATCH)
@@ -269,6 +278,31 @@ class InputTests(LineTestCase):
         self.assertEqual(client.take(), "\n\n> ")
         self.assertEqual(self.support.texts, ["help"])
 
+    def test_an_answer_whose_end_can_not_be_stored(self) -> None:
+        client, _ = self.connected(Look(prompt="> ", indicator=True))
+        client.take()
+        client.type("help\n")
+        self.support.last.reply.paragraph("<p>1</p>")
+        self.store.broken = StoreError("the disk is full")
+        self.support.last.end()
+        self.store.broken = None
+        told = "Your message could not be stored; please send it again."
+        self.assertEqual(client.take(), f"\n<p>1</p>\n\n{told}\n> ")
+        self.flushLoggedErrors(StoreError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        client.type("/status\n/history\n")
+        self.assertEqual(
+            client.take(), "Nothing is under way.\n> > help\n\n<p>1</p>\n\n> "
+        )
+        client.type("product question\n")
+        self.answered(self.product.last, "<p>2</p>")
+        client.take()
+        client.type("/history\n")
+        self.assertEqual(
+            client.take(),
+            "> help\n\n<p>1</p>\n\n> product question\n\n<p>2</p>\n\n> ",
+        )
+
 
 class CommandTests(LineTestCase):
     def idle(self, *lines: str) -> str:
@@ -348,6 +382,7 @@ class CommandTests(LineTestCase):
 
     def test_status(self) -> None:
         client, _ = self.connected()
+        self.clock.advance(100.0)
         client.type("help\n")
         self.clock.advance(12.3)
         client.take()
@@ -360,6 +395,14 @@ class CommandTests(LineTestCase):
         self.assertEqual(client.take(), told.format("2 more lines wait"))
         self.answered(self.support.last)
         self.answered(self.support.last)
+
+    def test_notices(self) -> None:
+        client, _ = self.connected()
+        client.type("help\n")
+        client.take()
+        self.support.last.reply.notice("The support service got stuck; asking again…")
+        shown = "The support service got stuck; asking again…\n"
+        self.assertEqual(client.take(), shown)
 
     def test_other_commands_wait_for_their_turn(self) -> None:
         client, _ = self.connected()
@@ -614,6 +657,15 @@ class StatusTests(LineTestCase):
         self.assertEqual(self.status(BATCH, BodyCut(), KeyError()), 69)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
+    def test_not_one_behind_it(self) -> None:
+        client, lines = self.connected(PIPE, BATCH)
+        client.type("help\n")
+        self.support.last.fail(BodyCut())
+        client.type(b"x" * 100_000 + b"\n")
+        client.hang_up()
+        self.turn()
+        self.assertEqual(self.statuses, {lines: UNAVAILABLE})
+
     def test_where_somebody_types_no_answer_is_a_failure_of_the_chat(self) -> None:
         self.assertEqual(self.status(TYPING, BodyCut(), None), 0)
 
@@ -630,15 +682,16 @@ class BackPressureTests(LineTestCase):
         """A client that has stopped reading, with room for a paragraph."""
         client = Socket(self.clock, 9)
         _, lines = self.connected(look, manner, client=client)
+        client.take()
         client.stop_reading()
         return client, lines
 
     def test_the_chat_goes_on_where_it_was(self) -> None:
-        client, lines = self.slow()
+        client, lines = self.slow(TERMINAL, BATCH)
         client.type("help\nproduct question\n")
         for number in range(1, 10):
             self.support.last.reply.paragraph(f"<p>{number}</p>")
-        self.assertEqual(client.unread, "\n<p>1</p>\n")
+        self.assertEqual(client.unread, "help\n\n<p>1</p>\n")
         self.support.last.end()
         self.assertEqual(self.product.asked, [])
         taken = ""
@@ -647,13 +700,40 @@ class BackPressureTests(LineTestCase):
             taken += client.take()
             client.stop_reading()
         expected = "".join(f"<p>{number}</p>\n" for number in range(1, 10))
-        self.assertEqual(taken + client.unread, f"\n{expected}\n\n")
-        self.assertEqual(self.product.texts, ["product question"])
+        self.assertEqual(
+            taken + client.unread, f"help\n\n{expected}\n> product question\n\n"
+        )
         self.answered(self.product.last)
         client.hang_up()
         client.read_on()
         self.turn()
         self.assertEqual(self.statuses, {lines: ANSWERED})
+
+    def test_commands_wait_too(self) -> None:
+        client, _ = self.slow(TERMINAL)
+        client.type("/help\n/status\n/stop\n")
+        for _ in range(4):
+            client.read_on()
+            client.stop_reading()
+        shown = client.take() + client.unread
+        self.assertEqual(shown.count("Nothing is under way.\n"), 2)
+        self.assertNotIn("has been answering", shown)
+
+    def test_a_client_that_does_not_read_its_prompt(self) -> None:
+        client = Socket(self.clock, room=1)
+        manner = Manner(echoed=True, stall=30.0)
+        _, lines = self.connected(manner=manner, client=client)
+        client.stop_reading()
+        client.type("\n")
+        self.assertEqual(client.unread, "> ")
+        self.clock.advance(10.0)
+        lines.drain("Bye.")
+        self.clock.advance(29.9)
+        self.assertFalse(client.aborted)
+        self.clock.advance(0.1)
+        self.turn()
+        self.assertIn(lines, self.statuses)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_nothing_new_is_asked_meanwhile(self) -> None:
         for number, line in enumerate(("hello", "/help", "/nonsense")):
@@ -739,6 +819,11 @@ class BackPressureTests(LineTestCase):
         for _ in range(4, 12):
             self.support.last.end()
         self.assertEqual(self.support.texts, [f"help {n}" for n in range(12)])
+        client.type("help\n" * 9)
+        self.assertFalse(client.heard)
+        for _ in range(9):
+            self.support.last.end()
+        self.assertTrue(client.heard)
 
     def test_it_can_go_away_all_the_same(self) -> None:
         client, lines = self.connected(PIPE, BATCH, LinesSettings(high_water=2))
@@ -927,6 +1012,19 @@ class SlowStoreTests(LineTestCase):
         self.assertEqual(client.take(), "")
         self.held.settle()
         self.assertEqual(client.take(), "<p>1</p>\n\n")
+
+    def test_the_client_vanishes_in_an_answer(self) -> None:
+        look = Look(prompt="> ", indicator=True)
+        client, lines = self.connected(look)
+        client.type("help\n")
+        self.held.settle()
+        self.clock.advance(1.0)
+        client.vanish()
+        self.assertTrue(self.support.last.cancelled)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.statuses, {})
+        self.held.settle()
+        self.assertIn(lines, self.statuses)
 
     def test_the_client_vanishes_before_its_message_is_stored(self) -> None:
         client, lines = self.connected(PIPE, BATCH)

@@ -204,6 +204,12 @@ class PlainTests(ScreenTestCase):
             widest = max(map(wcwidth.width, self.shown().split("\n")))
             self.assertTrue(width - 4 <= widest <= width)
 
+    def test_only_they_are_broken(self) -> None:
+        screen = self.screen(Look(width=lambda: 20))
+        screen.paragraph("<p>Self-levitating socks that float.</p>", "html")
+        shown = "<p>Self-levitating socks that float.</p>\n"
+        self.assertEqual(self.shown(), shown)
+
     def test_without_a_width_there_is_one_line(self) -> None:
         screen = self.screen(Look(plain=True))
         screen.paragraph("<p>" + "word " * 100 + "</p>", "html")
@@ -225,6 +231,7 @@ class IndicatorTests(ScreenTestCase):
     def begun(self, look: Look = TERMINAL) -> Screen:
         """A screen where an answer has begun."""
         screen = self.screen(look)
+        self.clock.advance(100.0)
         screen.begin("Asking the product service…")
         self.shown()
         return screen

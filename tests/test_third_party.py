@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import NamedTuple
 
 from twisted.internet import error as net
@@ -556,6 +558,24 @@ class PatienceTests(ThirdPartyTestCase):
             self.told.notices,
             ["The support service is slow at the moment; still waiting…"],
         )
+
+    def waits_for(self, retry_after: bytes) -> float:
+        """Seconds until a service that asks for patience is asked again."""
+        self.setUp()
+        self.ask(self.service())
+        self.endpoint.last.answer(status(b"503 Busy", b"Retry-After: " + retry_after))
+        while len(self.endpoint.connections) == 1:
+            self.clock.advance(0.5)
+        return self.clock.seconds()
+
+    def test_a_service_may_ask_for_patience(self) -> None:
+        tomorrow = formatdate(time.time() + 86_400, usegmt=True).encode()
+        long_ago = b"Sun, 06 Nov 1994 08:49:37 GMT"
+        self.assertEqual(self.waits_for(b"7"), 7.0)
+        self.assertEqual(self.waits_for(b"100000"), 30.0)
+        self.assertEqual(self.waits_for(tomorrow), 30.0)
+        for nothing in (b"0", long_ago, b"soon", b"-5", b"9" * 5_000, b"\xff"):
+            self.assertEqual(self.waits_for(nothing), 0.5)
 
     def test_bytes_without_a_paragraph_are_no_progress(self) -> None:
         done = self.ask(self.service(retry=ONCE))

@@ -154,8 +154,7 @@ class Chat:
             )
             self._screen.quiet(f"The answer has changed; what follows replaces {kept}.")
         elif isinstance(event, ReplyEnded):
-            self._answering = ""
-            self._screen.end(_last_line(event))
+            self._end(_last_line(event))
             self._end_is_shown()
 
     def delta(self, text: str) -> None:
@@ -180,6 +179,8 @@ class Chat:
             self._refuse(str(error))
         except StoreError:
             _log.failure("storing a message")
+            if self._answering:  # what is not stored is that it ended
+                self._end("")
             self._refuse("Your message could not be stored; please send it again.")
         else:
             if self._closed:  # which stopped it
@@ -203,24 +204,24 @@ class Chat:
             after = events[-1].seq
             for event in events:
                 standing = self._retell(event, standing)
+        if standing:
+            self._retell_reply(standing, "")
         if not after:
             self._screen.quiet("Nothing was said yet.")
 
     def _retell(self, event: Event, said: list[ParagraphSaid]) -> list[ParagraphSaid]:
         """Show an event of the past, but paragraphs only when none is taken back."""
-        if isinstance(event, CustomerSaid):
-            self._screen.said(event.text)
-        elif isinstance(event, ParagraphSaid):
+        if isinstance(event, ParagraphSaid):
             return [*said, event]
-        elif isinstance(event, ReplyRevised):
+        if isinstance(event, ReplyRevised):
             return said[: event.keep]
-        elif isinstance(event, ReplyEnded):
+        if isinstance(event, ReplyEnded):
             self._retell_reply(said, _last_line(event))
-            return []
         elif said:  # a reply whose end could not be stored
             self._retell_reply(said, "")
-            return []
-        return said
+        if isinstance(event, CustomerSaid):
+            self._screen.said(event.text)
+        return []
 
     def _retell_reply(self, said: list[ParagraphSaid], last_line: str) -> None:
         self._screen.begin("")
@@ -232,6 +233,10 @@ class Chat:
         if self._shown is not None:
             shown, self._shown = self._shown, None
             shown.callback(None)
+
+    def _end(self, last_line: str) -> None:
+        self._answering = ""
+        self._screen.end(last_line)
 
     def _refuse(self, why: str) -> None:
         self._screen.quiet(why)

@@ -8,6 +8,7 @@ wait, or the client does not read, it is not read from either.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -44,12 +45,15 @@ class Manner(msgspec.Struct, frozen=True):
         echoed: the client sees what it types.
         idle: seconds without a line after which the chat ends; None for never.
         stall: seconds for which the client may not read; None for ever.
+        typed_ahead: tells whether a line is there that was not read yet. No prompt is
+            shown then, for it would stand behind what was typed.
     """
 
     interactive: bool = False
     echoed: bool = False
     idle: float | None = None
     stall: float | None = None
+    typed_ahead: Callable[[], bool] = lambda: False
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -228,7 +232,8 @@ class Lines(Protocol):
         if self._ending:
             self._close()
         else:
-            self._screen.prompt()
+            if not self._manner.typed_ahead():
+                self._screen.prompt()
             self._await_line()
 
     def _echoed(self, ahead: bool) -> bool:
@@ -261,7 +266,6 @@ class Lines(Protocol):
         if self._gone or self._closing:
             return
         self._closing = True
-        _cancel(self._idle)
         if self._farewell:
             self._screen.quiet(self._farewell)
         self._screen.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Mapping
@@ -53,7 +54,13 @@ def appearance(
         spaced=not one_shot,
         width=_width,
     )
-    return look, Manner(interactive=typed and asking, echoed=typed)
+    manner = Manner(interactive=typed and asking, echoed=typed, typed_ahead=_readable)
+    return look, manner
+
+
+def _readable() -> bool:
+    """Whether a line, or the end, is there to be read."""
+    return bool(select.select([_IN], [], [], 0)[0])
 
 
 def _width() -> int | None:
