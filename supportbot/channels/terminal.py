@@ -90,13 +90,13 @@ async def run(reactor: Any, lines: Lines, message: str | None) -> int:
         cast(Any, StandardIO)(lines, stdin=nothing, reactor=reactor)
         lines.begin(message)
     status = await lines.finished
-    if lines.output_lost and not _reader_left():
+    if lines.output_lost and not _reader_is_gone():
         sys.stderr.write("supportbot: the output can't be written\n")
         return FAILED
     return status
 
 
-def _reader_left() -> bool:
+def _reader_is_gone() -> bool:
     """Whether the output is a pipe that nobody reads, which is how `head` ends it."""
     try:
         os.write(_OUT, b"\n")
