@@ -22,7 +22,7 @@ from supportbot.events import (
 from supportbot.follower import Follower
 from supportbot.frontdesk import FrontDesk
 
-ANSWERED, FAILED, UNAVAILABLE, INTERRUPTED = 0, 1, 69, 130
+ANSWERED, FAILED, UNAVAILABLE = 0, 1, 69
 """Exit statuses; 69 is EX_UNAVAILABLE of sysexits."""
 
 _log = Logger()
@@ -248,8 +248,6 @@ def _last_line(ended: ReplyEnded) -> str:
 
 
 def _status(ended: ReplyEnded) -> int:
-    if ended.outcome is Outcome.COMPLETE:
+    if ended.outcome in {Outcome.COMPLETE, Outcome.STOPPED}:  # which was asked for
         return ANSWERED
-    if ended.outcome is Outcome.STOPPED:
-        return INTERRUPTED
     return UNAVAILABLE if ended.unavailable else FAILED

@@ -25,11 +25,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from supportbot.channels.chat import FAILED, INTERRUPTED, Chat
+from supportbot.channels.chat import FAILED, Chat
 from supportbot.channels.line_splitter import LineSplitter
 from supportbot.channels.screen import Look, Screen
 from supportbot.frontdesk import FrontDesk
 from supportbot.settings import LinesSettings
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
 
 _PIECE = 65_536  # bytes that are cut into lines at a time
 _LAST_WORDS = 0.3  # seconds that a client gets to take what was written in the end
