@@ -92,11 +92,15 @@ class Pipe:
     def read_on(self) -> None:
         """Read what has come, and go on reading."""
         self._reads = True
+        self.sip()
+
+    def sip(self) -> None:
+        """Read what has come, and nothing more if reading has stopped."""
         self.shown, self._unread = self.shown + self._unread, b""
         if self._paused:
             self._paused = False
             self._producer.resumeProducing()
-        if self._closing:
+        if self._closing and not self._unread:
             self._clock.callLater(0, self._lost, ConnectionDone())
 
     def vanish(self) -> None:

@@ -696,9 +696,8 @@ class BackPressureTests(LineTestCase):
         self.assertEqual(self.product.asked, [])
         taken = ""
         for _ in range(20):
-            client.read_on()
+            client.sip()
             taken += client.take()
-            client.stop_reading()
         expected = "".join(f"<p>{number}</p>\n" for number in range(1, 10))
         self.assertEqual(
             taken + client.unread, f"help\n\n{expected}\n> product question\n\n"
@@ -711,10 +710,12 @@ class BackPressureTests(LineTestCase):
 
     def test_commands_wait_too(self) -> None:
         client, _ = self.slow(TERMINAL)
+        client.type("hello\n")
+        client.sip()
+        client.sip()
         client.type("/help\n/status\n/stop\n")
-        for _ in range(4):
-            client.read_on()
-            client.stop_reading()
+        for _ in range(20):
+            client.sip()
         shown = client.take() + client.unread
         self.assertEqual(shown.count("Nothing is under way.\n"), 2)
         self.assertNotIn("has been answering", shown)
@@ -760,8 +761,7 @@ class BackPressureTests(LineTestCase):
         self.turn()
         self.assertFalse(client.closed)
         for _ in range(9):
-            client.read_on()
-            client.stop_reading()
+            client.sip()
             self.clock.advance(1_000)
         self.assertEqual(client.take(), "\n" + "\n".join(SOCKS) + "\n\n")
         self.assertEqual(self.statuses, {lines: ANSWERED})
@@ -786,8 +786,7 @@ class BackPressureTests(LineTestCase):
         for _ in range(10):
             self.support.last.reply.paragraph("<p>1</p>")
             self.clock.advance(29.0)
-            client.read_on()
-            client.stop_reading()
+            client.sip()
         self.assertFalse(client.aborted)
 
     def test_the_same_goes_for_the_last_words(self) -> None:
