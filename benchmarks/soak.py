@@ -240,6 +240,9 @@ class Customer:
     def notice(self, text: str) -> None:
         self._report.counts["notices"] += 1
 
+    def lost(self) -> None:
+        self._report.wrong(self.conversation.id, "the follower had to stop")
+
     def _look(self) -> None:
         self._away = None
         if self.left:

@@ -133,8 +133,13 @@ class Follower:
         except Exception:
             # Its own trouble: not that of the service, nor of the other viewers.
             _log.failure("showing a conversation to a viewer")
-            self.stopProducing()
+            self._lose()
 
     def _broke(self, why: Failure) -> None:
         _log.failure("reading a transcript for a follower", failure=why)
-        self.stopProducing()
+        self._lose()
+
+    def _lose(self) -> None:
+        if not self._stopped:
+            self.stopProducing()
+            self._viewer.lost()

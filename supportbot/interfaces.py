@@ -92,3 +92,6 @@ class Viewer(Protocol):
 
     def notice(self, text: str) -> None:
         """A quiet line about the reply that is under way."""
+
+    def lost(self) -> None:
+        """The follower had to stop; another one may go on where it was."""

@@ -237,3 +237,6 @@ class RecordingViewer:
 
     def notice(self, text: str) -> None:
         self.shown.append(f"({text})")
+
+    def lost(self) -> None:
+        self.shown.append("(lost)")

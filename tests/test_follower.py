@@ -359,7 +359,7 @@ class StopTests(SynchronousTestCase):
         self.assertEqual(scene.gone, [scene.follower])
         scene.announced()
         self.assertEqual(scene.store.reads, [])
-        self.assertEqual(scene.viewer.shown, [])
+        self.assertEqual(scene.viewer.shown, ["(lost)"])
 
     def test_a_viewer_that_fails_is_logged_and_left(self) -> None:
         def fail(event: Event) -> None:

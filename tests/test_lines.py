@@ -286,8 +286,8 @@ class InputTests(LineTestCase):
         self.store.broken = StoreError("the disk is full")
         self.support.last.end()
         self.store.broken = None
-        told = "Your message could not be stored; please send it again."
-        self.assertEqual(client.take(), f"\n<p>1</p>\n\n{told}\n> ")
+        told = "The end of this answer could not be stored."
+        self.assertEqual(client.take(), f"\n<p>1</p>\n{told}\n\n> ")
         self.flushLoggedErrors(StoreError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         client.type("/status\n/history\n")
@@ -1011,6 +1011,30 @@ class SlowStoreTests(LineTestCase):
         self.assertEqual(client.take(), "")
         self.held.settle()
         self.assertEqual(client.take(), "<p>1</p>\n\n")
+
+    def test_a_store_that_can_not_be_read_holds_up_nobody(self) -> None:
+        client, lines = self.connected(PIPE, BATCH)
+        client.type("help\n")
+        self.held.settle()
+        lines.pauseProducing()
+        self.support.last.reply.paragraph("<p>1</p>")
+        self.support.last.end()
+        self.held.settle()
+        lines.resumeProducing()
+        self.held.reads.pop().done.errback(StoreError("the disk is gone"))
+        self.assertEqual(len(self.flushLoggedErrors(StoreError)), 1)
+        self.assertIn("can't be shown at the moment", client.take())
+        client.type("help\n")
+        self.held.settle()
+        self.assertIn("<p>1</p>", client.take())
+        self.support.last.reply.paragraph("<p>2</p>")
+        self.support.last.end()
+        client.hang_up()
+        self.held.settle()
+        self.turn()
+        self.assertIn("<p>2</p>", client.take())
+        self.held.settle()
+        self.assertIn(lines, self.statuses)
 
     def test_the_client_vanishes_in_an_answer(self) -> None:
         look = Look(prompt="> ", indicator=True)

@@ -52,7 +52,7 @@ class Chat:
         self._asked = ""  # the last message
         self._answering = ""  # the title of the service that does
         self._since = 0.0  # it does
-        self._closed = False
+        self._closed = self._paused = False
         self._shown: Deferred[None] | None = None  # fires when an answer's end was
         self._conversation, self._follower = self._open()
 
@@ -127,10 +127,12 @@ class Chat:
 
     def pause(self) -> None:
         """The client does not keep up."""
+        self._paused = True
         self._follower.pauseProducing()
 
     def resume(self) -> None:
         """The client can take more."""
+        self._paused = False
         self._follower.resumeProducing()
 
     async def close(self) -> None:
@@ -163,6 +165,17 @@ class Chat:
     def notice(self, text: str) -> None:
         self._screen.notice(text)
 
+    def lost(self) -> None:
+        if self._closed:
+            return
+        self._follower = self._conversation.follow(self, self._follower.after)
+        if self._paused:
+            self._follower.pauseProducing()
+        self._end(
+            "What was said can't be shown at the moment; /history may help later."
+        )
+        self._end_is_shown()
+
     # What lines say.
 
     def _open(self) -> tuple[Conversation, Follower]:
@@ -179,15 +192,18 @@ class Chat:
             self._refuse(str(error))
         except StoreError:
             _log.failure("storing a message")
-            if self._answering:  # what is not stored is that it ended
-                self._end("")
-            self._refuse("Your message could not be stored; please send it again.")
+            if self._answering:
+                self._end("The end of this answer could not be stored.")
+                self.status = self.status or FAILED
+            else:
+                self._refuse("Your message could not be stored; please send it again.")
         else:
             if self._closed:  # which stopped it
                 return
             self.status = self.status or _status(ended)
             if self._follower.after < ended.seq:
                 self._shown = Deferred()
+                self._follower.catch_up()
                 await self._shown
 
     async def _clear(self) -> None:
