@@ -167,6 +167,23 @@ class RetryTests(AttemptsTestCase):
         for began, time in zip(scene.began, times, strict=True):
             self.assertAlmostEqual(began, time)
 
+    def test_bodies_that_run_away_do_not_lengthen_the_pauses(self) -> None:
+        scene = self.scene()
+        answered = scene.answer()
+        stuck, cut = ByteRepeated(0x30, 512), BodyCut()
+        for error, pause in (
+            (stuck, 0.25),
+            (stuck, 0.25),
+            (cut, 0.25),
+            (stuck, 0.25),
+            (cut, 0.5),
+            (stuck, 0.5),
+        ):
+            scene.fail(error, pause)
+        scene.tries[-1].end()
+        self.successResultOf(answered)
+        self.assertEqual(scene.began, [0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0])
+
     def test_jitter_shortens_a_pause_to_no_less_than_its_half(self) -> None:
         scene = self.scene(jitter=[0.0, 0.5, 1.0, 0.0, 0.25])
         answered = scene.answer()

@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from supportbot.errors import ServiceError, ServiceResting, ServiceTimedOut
+from supportbot.errors import BodyRunaway, ServiceError, ServiceResting, ServiceTimedOut
 from supportbot.events import Format
 from supportbot.interfaces import Reply
 from supportbot.settings import Breaking, Retry
@@ -97,6 +97,7 @@ class Attempts:
         """
         deadline = self._clock.seconds() + self._retry.budget
         story = _Story(reply)
+        troubles = 0
         for number in range(1, self._retry.attempts + 1):
             self._breaker.check()
             try:
@@ -110,7 +111,9 @@ class Attempts:
                     error=str(error),
                 )
                 self._breaker.heard(error)
-                pause = self._pause(number, error)
+                # One that runs away is well but for that, and needs no longer rest.
+                troubles += not isinstance(error, BodyRunaway)
+                pause = self._pause(max(1, troubles), error)
                 left = deadline - self._clock.seconds()
                 last = number == self._retry.attempts or pause >= left
                 if last or self._breaker.open or not error.transient:
@@ -131,9 +134,9 @@ class Attempts:
         await trying.addTimeout(max(0.0, seconds), self._clock, late)
         story.end()
 
-    def _pause(self, failed: int, error: ServiceError) -> float:
-        """Seconds to wait after so many failed attempts."""
-        doubled = self._retry.first * 2.0 ** min(failed - 1, 30)
+    def _pause(self, troubles: int, error: ServiceError) -> float:
+        """Seconds to wait before another attempt."""
+        doubled = self._retry.first * 2.0 ** min(troubles - 1, 30)
         pause = min(self._retry.most, doubled) * (0.5 + 0.5 * self._jitter())
         asked: float = getattr(error, "retry_after", None) or 0.0
         return max(pause, min(asked, self._retry.retry_after))
