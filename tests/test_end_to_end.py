@@ -403,9 +403,13 @@ class Served:
 
     def until_closed(self) -> None:
         """Wait until it takes no more clients."""
-        with suppress(ConnectionRefusedError):
-            while True:
+        while True:
+            try:
                 socket.create_connection(("127.0.0.1", self.port), PATIENCE).close()
+            except ConnectionRefusedError:
+                return
+            except ConnectionResetError:  # it closed the port with us at the door
+                continue
 
     def close(self) -> None:
         """Leave nothing behind."""
