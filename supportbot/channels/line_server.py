@@ -79,8 +79,6 @@ class LineServer(ServerFactory):
             gone.append(waiter)
             lines.finished.addBoth(_fire, waiter)
             lines.drain(_FAREWELL)
-        if not gone:
-            return gatherResults(gone).addCallback(lambda _: None)
         deadline = self._settings.drain
         calls = [
             self._clock.callLater(deadline, self._each, Lines.stop),

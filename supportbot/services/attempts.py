@@ -9,7 +9,8 @@ story, what was given from that place on is taken back first.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -25,7 +26,7 @@ from supportbot.settings import Breaking, Retry
 Give = Callable[[str, Format], None]
 """Takes a finished paragraph of one attempt."""
 
-Attempt = Callable[[Give], Awaitable[None]]
+Attempt = Callable[[Give], Coroutine[Deferred[Any], Any, None]]
 """One attempt at the whole answer, from its first paragraph on."""
 
 _log = Logger()
@@ -129,7 +130,7 @@ class Attempts:
             return Failure(ServiceTimedOut("budget", self._retry.budget))
 
         story.begin()
-        trying = Deferred.fromCoroutine(_coroutine(attempt(story.give)))
+        trying = Deferred.fromCoroutine(attempt(story.give))
         # Less than none are left when the machine slept between two attempts.
         await trying.addTimeout(max(0.0, seconds), self._clock, late)
         story.end()
@@ -140,10 +141,6 @@ class Attempts:
         pause = min(self._retry.most, doubled) * (0.5 + 0.5 * self._jitter())
         asked: float = getattr(error, "retry_after", None) or 0.0
         return max(pause, min(asked, self._retry.retry_after))
-
-
-async def _coroutine(awaitable: Awaitable[None]) -> None:
-    await awaitable
 
 
 class _Story:
