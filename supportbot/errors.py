@@ -4,9 +4,15 @@
     ├── SettingsError             the operator wrote something we can't run with
     ├── BadRequest                the customer's message can't be taken
     │   ├── MessageEmpty, MessageTooLong
+    │   ├── MessageIdTaken
     │   ├── TooManyWaiting
+    │   ├── AnsweredElsewhere, ConversationBusy
     │   └── ConversationClosed
+    │       └── ConversationErased
     ├── StoreError                a transcript could not be written or read
+    │   ├── TranscriptMoved       somebody else has written to it
+    │   └── TranscriptGone        somebody has erased it
+    ├── StoreUnusable             the operator named a database that we can't work with
     └── ServiceError              a service did not answer as it should
         ├── ServiceUnreachable    refused, unknown host, broken TLS
         ├── ServiceTimedOut       silent while connecting, before or inside the body
@@ -88,15 +94,66 @@ class TooManyWaiting(BadRequest):
         self.limit = limit
 
 
+class MessageIdTaken(BadRequest):
+    """The same id came with another text."""
+
+    field = "message_id"
+
+    def __init__(self) -> None:
+        super().__init__("This id was used for another message; choose a new one.")
+
+
+class AnsweredElsewhere(BadRequest):
+    """Another process of ours is answering in this conversation."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "An earlier message is just being answered; please send this one again."
+        )
+
+
+class ConversationBusy(BadRequest):
+    """The conversation is being reset."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This conversation is just being reset; please send this again."
+        )
+
+
 class ConversationClosed(BadRequest):
     """Nothing can be said any more."""
 
+    def __init__(
+        self, told: str = "This conversation has ended; please start a new one."
+    ) -> None:
+        super().__init__(told)
+
+
+class ConversationErased(ConversationClosed):
+    """Nothing is left of it."""
+
     def __init__(self) -> None:
-        super().__init__("This conversation has ended; please start a new one.")
+        super().__init__("This conversation was deleted; please start a new one.")
 
 
 class StoreError(SupportBotError):
-    """A transcript could not be written or read."""
+    """A transcript could not be written or read; the same may succeed later."""
+
+
+class TranscriptMoved(StoreError):
+    """The transcript has events that we did not know of when we wrote to it."""
+
+
+class TranscriptGone(StoreError):
+    """The conversation was erased: nothing is added to it any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the conversation was erased")
+
+
+class StoreUnusable(SupportBotError):
+    """A database that can't be worked with before the operator has done something."""
 
 
 class ServiceError(SupportBotError):

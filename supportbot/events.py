@@ -30,7 +30,7 @@ class Outcome(StrEnum):
     """Our own fault."""
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
     """What all events share.
 
     Attributes:
@@ -42,7 +42,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     at: float
 
 
-class CustomerSaid(Fact, frozen=True, tag="customer_said"):
+class CustomerSaid(Fact, frozen=True, gc=False, tag="customer_said"):
     """The customer's message, as typed.
 
     Attributes:
@@ -53,7 +53,7 @@ class CustomerSaid(Fact, frozen=True, tag="customer_said"):
     message_id: str
 
 
-class ReplyStarted(Fact, frozen=True, tag="reply_started"):
+class ReplyStarted(Fact, frozen=True, gc=False, tag="reply_started"):
     """A service began to answer.
 
     Attributes:
@@ -67,14 +67,14 @@ class ReplyStarted(Fact, frozen=True, tag="reply_started"):
     to: int
 
 
-class ParagraphSaid(Fact, frozen=True, tag="paragraph_said"):
+class ParagraphSaid(Fact, frozen=True, gc=False, tag="paragraph_said"):
     """A finished paragraph of the reply that is under way."""
 
     text: str
     format: Format
 
 
-class ReplyRevised(Fact, frozen=True, tag="reply_revised"):
+class ReplyRevised(Fact, frozen=True, gc=False, tag="reply_revised"):
     """A retry tells a different story.
 
     Attributes:
@@ -84,7 +84,7 @@ class ReplyRevised(Fact, frozen=True, tag="reply_revised"):
     keep: int
 
 
-class ReplyEnded(Fact, frozen=True, tag="reply_ended"):
+class ReplyEnded(Fact, frozen=True, gc=False, tag="reply_ended"):
     """The reply is over.
 
     Attributes:
@@ -97,4 +97,15 @@ class ReplyEnded(Fact, frozen=True, tag="reply_ended"):
     unavailable: bool = False
 
 
-Event = CustomerSaid | ReplyStarted | ParagraphSaid | ReplyRevised | ReplyEnded
+class ConversationReset(Fact, frozen=True, gc=False, tag="conversation_reset"):
+    """All that was said before is forgotten. The numbers go on."""
+
+
+Event = (
+    CustomerSaid
+    | ReplyStarted
+    | ParagraphSaid
+    | ReplyRevised
+    | ReplyEnded
+    | ConversationReset
+)

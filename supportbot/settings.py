@@ -23,6 +23,11 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Size = Annotated[int, msgspec.Meta(ge=1)]
 
 _PREFIX = "SUPPORTBOT_"
+_CUSTOMARY = {
+    "DATABASE_URL": "transcripts__database",
+    "SUPPORTBOT_ADMIN_TOKEN": "http__admin_token",
+}
+"""Names of variables that everybody knows, and the settings that they mean."""
 
 
 class _Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -171,11 +176,16 @@ class ConversationSettings(_Shape, frozen=True):
         message: characters of one message.
         queue: messages that wait for an answer.
         batch: events that a follower reads at a time.
+        followers: who may follow it at a time, over HTTP.
+        kept: conversations that stay in memory although nobody follows them and
+            nothing is under way; the others are read from the transcripts again.
     """
 
     message: Size = 4_000
     queue: Count = 100
     batch: Count = 64
+    followers: Count = 20
+    kept: Count = 1_000
 
 
 class LinesSettings(_Shape, frozen=True):
@@ -189,7 +199,6 @@ class LinesSettings(_Shape, frozen=True):
         stall: seconds after which a TCP client that does not read is dropped.
         connections: TCP clients at a time.
         per_address: of them from one address.
-        drain: seconds that running answers get at shutdown.
     """
 
     line: Size = 16 * 1024
@@ -199,7 +208,73 @@ class LinesSettings(_Shape, frozen=True):
     stall: Seconds = 30.0
     connections: Count = 1_000
     per_address: Count = 50
-    drain: Seconds = 25.0
+
+
+class TranscriptsSettings(_Shape, frozen=True):
+    """Where transcripts live, and for how long.
+
+    Attributes:
+        database: `sqlite:///PATH`, `postgresql+psycopg://USER@HOST/NAME`, or `memory`.
+            When not given, the service keeps them in `transcripts.db` in the user's
+            state folder, and the terminal chat in memory. `DATABASE_URL` and
+            `--database` name it too.
+        retention: days after which a conversation is erased in which nothing was said
+            since; for ever when not given.
+        patience: seconds for which a database that is locked or gone is tried again
+            before the customer is told.
+    """
+
+    database: str | None = None
+    retention: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    patience: Seconds = 5.0
+
+
+class HttpSettings(_Shape, frozen=True):
+    """The HTTP API.
+
+    Attributes:
+        hosts: names in the `Host` header that are served, besides `localhost` and
+            addresses in digits.
+        origins: web pages of other origins, such as `https://shop.example`, that may
+            call the API (CORS); `*` for all.
+        proxies: addresses of reverse proxies. Their `X-Forwarded-For` names the client,
+            and limits per address don't hold for themselves.
+        admin_token: what operators send as `Authorization: Bearer TOKEN`, in
+            `SUPPORTBOT_ADMIN_TOKEN`; without one, what is theirs is closed.
+        chosen_ids: whether clients may choose the ids of their sessions.
+        head: bytes of a request's first line and headers.
+        headers: how many of them.
+        body: bytes of a request's body.
+        head_time: seconds until a request's headers are in.
+        body_time: seconds until its body is in.
+        idle: seconds that a connection may wait for another request.
+        stall: seconds after which a client that does not read is dropped.
+        heartbeat: the most seconds of silence in a stream; in the beginning, less.
+        connections: at a time; never more than descriptors allow.
+        per_address: of them from one address.
+        messages: a minute, in one session.
+        address_messages: a minute, from one address.
+        address_sessions: that one address may open an hour.
+    """
+
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    admin_token: str | None = None
+    chosen_ids: bool = True
+    head: Annotated[int, msgspec.Meta(ge=1024, le=64 * 1024)] = 16 * 1024
+    headers: Count = 64
+    body: Size = 64 * 1024
+    head_time: Seconds = 10.0
+    body_time: Seconds = 30.0
+    idle: Seconds = 60.0
+    stall: Seconds = 30.0
+    heartbeat: Annotated[float, msgspec.Meta(ge=1)] = 10.0
+    connections: Count = 10_000
+    per_address: Count = 50
+    messages: Count = 120
+    address_messages: Count = 600
+    address_sessions: Count = 200
 
 
 DEFAULT_SERVICES = (
@@ -249,11 +324,15 @@ class Settings(_Shape, frozen=True):
 
     Attributes:
         services: in the order in which their intents win.
+        drain: seconds that answers under way get at shutdown.
     """
 
     services: tuple[ServiceSettings, ...] = DEFAULT_SERVICES
     conversation: ConversationSettings = ConversationSettings()
     lines: LinesSettings = LinesSettings()
+    http: HttpSettings = HttpSettings()
+    transcripts: TranscriptsSettings = TranscriptsSettings()
+    drain: Seconds = 25.0
 
     def __post_init__(self) -> None:
         names = [service.name for service in self.services]
@@ -276,8 +355,12 @@ def load(path: str | None, environ: Mapping[str, str]) -> Settings:
     settings = _convert(tree, path or "settings", strict=True)
     tree.setdefault("services", msgspec.to_builtins(DEFAULT_SERVICES))
     for variable, text in sorted(environ.items()):
-        if variable.startswith(_PREFIX) and "__" in variable:
-            _put(tree, variable, text)
+        path_of = _CUSTOMARY.get(variable) or variable.removeprefix(_PREFIX)
+        if path_of not in {variable, "SETTINGS"}:
+            if "__" not in path_of:
+                expected = f"expected {_PREFIX}SECTION__KEY, with __ for each dot"
+                raise SettingsError(variable, "", expected)
+            _put(tree, variable, path_of.lower().split("__"), text)
             # Not strict: a variable's "5" stands for a number. The file was strict.
             settings = _convert(tree, variable, strict=False)
     return settings
@@ -295,9 +378,8 @@ def _read(path: str) -> dict[str, Any]:
         raise SettingsError(path, "", f"expected TOML: {error}") from error
 
 
-def _put(tree: dict[str, Any], variable: str, text: str) -> None:
+def _put(tree: dict[str, Any], variable: str, keys: list[str], text: str) -> None:
     """Lay an environment variable over the tree."""
-    keys = variable.removeprefix(_PREFIX).lower().split("__")
     at: dict[str, Any] = tree
     if keys[0] == "services":
         named = {str(s["name"]).replace("-", "_"): s for s in tree["services"]}

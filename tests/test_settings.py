@@ -206,6 +206,8 @@ def _toml(text: str) -> str:
         ("CONVERSATION__QUEUE__X", "5", "conversation.queue", "expected int"),
         ("LINES__", "5", "lines", "unknown field"),
         ("NONSENSE__X", "5", "", "unknown field nonsense"),
+        ("QUEUE", "5", "", "expected SUPPORTBOT_SECTION__KEY"),
+        ("", "5", "", "expected SUPPORTBOT_SECTION__KEY"),
         ("SERVICES__SHOP", "5", "", "SERVICES__NAME__KEY"),
         ("SERVICES__OTHER__URL", "http://x/", "", "NAME one of shop"),
         ("SERVICES__SHOP__URL", "x", "services[0]", "expected url"),
