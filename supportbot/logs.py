@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, cast
 
 from platformdirs import user_log_path
-from twisted.logger import (
-    ILogObserver,
-    LogEvent,
-    Logger,
-    globalLogBeginner,
-    jsonFileLogObserver,
-)
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogBeginner
 from twisted.python.logfile import LogFile
-from zope.interface import implementer
+from zope.interface import provider
 
-from supportbot.conversation import conversation_id
+from supportbot.context import Logger
 
 _SIZE = 1_000_000  # bytes of a log file before it is moved aside
 _KEPT = 3
+_LEGACY = {"system", "isError", "format"}  # what Twisted's old way to log adds
 log = Logger()
 """The program's own logger, for what belongs to no part of it."""
 
 
-@implementer(ILogObserver)
-class _InConversation:
-    """Add to each event which conversation it is about.
+def json_lines(file: IO[Any]) -> ILogObserver:
+    """An observer that writes one JSON object per line.
 
-    Only the beginning of its id: who knows the whole of one can read along.
+    Besides `time`, `level`, `logger` and `message` it has what the event was told with:
+    numbers, flags and texts.
     """
 
-    def __init__(self, observer: ILogObserver) -> None:
-        self._observer = observer
+    @provider(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        when = datetime.fromtimestamp(event.get("log_time", 0.0), UTC)
+        line = {
+            "time": when.isoformat(timespec="milliseconds"),
+            "level": getattr(event.get("log_level"), "name", ""),
+            "logger": str(event.get("log_namespace", "")),
+            "message": formatEvent(event),
+        }
+        if (failure := event.get("log_failure")) is not None:
+            line["failure"] = failure.getTraceback()
+        for name, value in event.items():
+            if name in _LEGACY or name.startswith("log_"):
+                continue
+            if isinstance(value, str | int | float):
+                line.setdefault(name, value)
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        file.flush()
 
-    def __call__(self, event: LogEvent) -> None:
-        if about := conversation_id.get():
-            event["conversation"] = about[:6]
-        self._observer(event)
+    return cast(ILogObserver, observe)
 
 
 def to_file(path: str | None) -> None:
@@ -58,5 +68,5 @@ def to_file(path: str | None) -> None:
     except OSError as error:
         sys.stderr.write(f"supportbot: no log: {where}: {error.strerror}\n")
     else:
-        observers.append(_InConversation(jsonFileLogObserver(cast(IO[Any], file), "")))
+        observers.append(json_lines(cast(IO[Any], file)))
     globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)

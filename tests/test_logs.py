@@ -12,7 +12,7 @@ from tests.program import PATIENCE, ROOT, environment
 PROGRAM = """
 import sys
 from supportbot import logs
-from supportbot.conversation import conversation_id
+from supportbot.context import conversation_id
 logs.to_file(sys.argv[1])
 conversation_id.set("abcdefghijklmnop")
 logs.log.info("said {what}", what="this")
