@@ -52,7 +52,7 @@ def respell(text: str, topics: Sequence[str], intent: str = "") -> Respelled:
         topics: the names, in the service's spelling.
         intent: words that chose the service; they are no part of a name.
     """
-    spans = _word_spans(text, intent)
+    spans = _word_spans(text, intent) if topics else []
     sightings = [best for topic in topics if (best := _sight(text, spans, topic))]
     taken: list[_Sighting] = []
     for sighting in sorted(sightings, reverse=True):

@@ -15,9 +15,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from supportbot.context import Logger
 from supportbot.errors import BodyRunaway, ServiceError, ServiceResting, ServiceTimedOut
 from supportbot.events import Format
 from supportbot.interfaces import Reply
@@ -77,6 +77,7 @@ class Attempts:
         title: what customers call the service.
         jitter: a number from 0 to 1; shortens back-offs so that many don't come back
             at the same moment.
+        observe: is told how each attempt went: None if it was whole.
     """
 
     def __init__(
@@ -86,8 +87,9 @@ class Attempts:
         retry: Retry,
         breaker: Breaker,
         jitter: Callable[[], float] = random.random,
+        observe: Callable[[ServiceError | None], None] = lambda error: None,
     ) -> None:
-        self._clock, self._title = clock, title
+        self._clock, self._title, self._observe = clock, title, observe
         self._retry, self._breaker, self._jitter = retry, breaker, jitter
 
     async def answer(self, attempt: Attempt, reply: Reply) -> None:
@@ -111,6 +113,7 @@ class Attempts:
                     kind=type(error).__name__,
                     error=str(error),
                 )
+                self._observe(error)
                 self._breaker.heard(error)
                 # One that runs away is well but for that, and needs no longer rest.
                 troubles += not isinstance(error, BodyRunaway)
@@ -122,6 +125,7 @@ class Attempts:
                 reply.notice(error.again.format(service=self._title))
                 await deferLater(self._clock, pause)
             else:
+                self._observe(None)
                 self._breaker.reached()
                 return
 

@@ -10,17 +10,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import msgspec
 import treq.client
+from hyperlink import EncodedURL
 from OpenSSL.crypto import Error as PEMError
 from OpenSSL.SSL import Error as TLSError
+from treq.cookies import IndexableCookieJar
 from twisted.internet import error as net
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    wrapClientTLS,
+)
 from twisted.internet.interfaces import IConsumer, IReactorTime, IStreamClientEndpoint
 from twisted.internet.ssl import (
     Certificate,
@@ -42,7 +51,7 @@ from supportbot.errors import (
     ServiceUnreachable,
     SettingsError,
 )
-from supportbot.services.wire import Wire, plain_agent
+from supportbot.services.wire import Wire
 from supportbot.settings import ServiceSettings
 
 _LOST = (net.ConnectError, net.ConnectionClosed, net.DNSLookupError, OSError, TLSError)
@@ -72,13 +81,17 @@ def endpoint_of(settings: ServiceSettings, reactor: object) -> IStreamClientEndp
     parts = urlsplit(settings.url)
     host = parts.hostname or ""
     secure = parts.scheme == "https"
-    endpoint: IStreamClientEndpoint = HostnameEndpoint(
-        reactor,
-        host,
-        parts.port or (443 if secure else 80),
-        timeout=settings.deadlines.connect,
-        attemptDelay=_ATTEMPT_DELAY,
-    )
+    port = parts.port or (443 if secure else 80)
+    seconds = settings.deadlines.connect
+    endpoint: IStreamClientEndpoint
+    if isIPAddress(host):  # no name to look up, and no addresses to choose from
+        endpoint = TCP4ClientEndpoint(reactor, host, port, timeout=seconds)
+    elif isIPv6Address(host):
+        endpoint = TCP6ClientEndpoint(reactor, host, port, timeout=seconds)
+    else:
+        endpoint = HostnameEndpoint(
+            reactor, host, port, timeout=seconds, attemptDelay=_ATTEMPT_DELAY
+        )
     if secure:
         trust = None
         if settings.ca_file is not None:
@@ -115,6 +128,9 @@ class Caller:
         endpoint: IStreamClientEndpoint,
     ) -> None:
         self._settings, self._reactor, self._endpoint = settings, reactor, endpoint
+        self._url = _Address.from_text(settings.url)
+        # A service gets no cookie back, least of all that of another customer.
+        self._cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
     async def call(
         self, method: str, accept: str, body: bytes | None = None
@@ -130,18 +146,18 @@ class Caller:
             ServiceUnreachable, ServiceTimedOut, ServiceRefused, BodyBroken,
             AnswerUnusable: the connection is closed then.
         """
-        wire = Wire(self._settings.bounds.head)
-        agent = treq.client.HTTPClient(plain_agent(self._reactor, self._endpoint, wire))
+        wire = Wire(self._endpoint, self._settings.bounds.head)
         headers = Headers({"accept": [accept], "user-agent": [_US]})
         if body is not None:
             headers.setRawHeaders("content-type", ["text/plain; charset=utf-8"])
-        asking = agent.request(
+        asked = treq.client.HTTPClient(wire, self._cookies).request(
             method,
-            self._settings.url,
+            self._url,
             headers=headers,
             data=None if body is None else _Whole(body),
             allow_redirects=False,
             unbuffered=True,
+            cookies=self._cookies,
             reactor=cast(Any, self._reactor),  # only ever asked for the time
         )
 
@@ -149,11 +165,9 @@ class Caller:
             phase = "headers" if wire.connected else "connect"
             return Failure(ServiceTimedOut(phase, seconds))
 
-        asked = _cancellable(asking)
         asked.addTimeout(self._settings.deadlines.headers, self._reactor, late)
         try:
             response = await asked
-            wire.head_is_in()
             _check(response, accept)
         except (ServiceError, CancelledError):
             wire.abort()
@@ -194,37 +208,28 @@ def _retry_after(value: str) -> float | None:
     return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
-def _cancellable(asking: Deferred[_T]) -> Deferred[_T]:
-    """The same, but cancelling it is always a CancelledError, and at once.
-
-    A name that is being looked up, and a request that is being written, turn the
-    cancellation into failures of their own.
-    """
-    cancelled = False
-
-    def relay(result: _T | Failure) -> None:
-        if not cancelled:
-            asked.callback(result)
-
-    def cancel(_: object) -> None:
-        nonlocal cancelled
-        cancelled = True
-        asking.cancel()
-
-    asked: Deferred[_T] = Deferred(cancel)
-    asking.addBoth(relay)
-    return asked
-
-
 def _translated(error: Exception, wire: Wire) -> ServiceError:
     """What a failure of the call means."""
-    reasons = getattr(error, "reasons", None) or [Failure(error)]
-    names = ", ".join(reason.type.__name__ for reason in reasons)
-    if wire.overflowed:
-        return BodyBroken("the headers are too long")
-    if wire.heard and not any(reason.check(*_LOST) for reason in reasons):
-        return BodyBroken(f"no HTTP: {names}")
-    return ServiceUnreachable(names)
+    name = type(error).__name__
+    if wire.heard and not isinstance(error, _LOST):
+        return BodyBroken(f"no HTTP: {name}")
+    return ServiceUnreachable(name)
+
+
+class _Address(EncodedURL):
+    """A URL that is ASCII, as settings see to; it is not put together each time."""
+
+    __slots__ = ("_text",)
+
+    def to_uri(self) -> _Address:
+        return self
+
+    def to_text(self, with_password: bool = False) -> str:
+        try:
+            return self._text
+        except AttributeError:
+            self._text: str = super().to_text(with_password)
+            return self._text
 
 
 @implementer(IBodyProducer)

@@ -10,7 +10,7 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
-from supportbot.errors import AnswerEmpty, ServiceBusy
+from supportbot.errors import AnswerEmpty, ServiceBusy, ServiceError
 from supportbot.events import Format
 from supportbot.interfaces import Question, Reply
 from supportbot.services.attempts import Attempts, Breaker, Give
@@ -44,6 +44,7 @@ class ThirdParty:
         settings: where it is, what it knows, how patient we are.
         reactor: for the deadlines.
         endpoint: where to connect.
+        observe: is told how each attempt went: None if it was whole.
     """
 
     def __init__(
@@ -52,13 +53,26 @@ class ThirdParty:
         dialect: Dialect,
         reactor: IReactorTime,
         endpoint: IStreamClientEndpoint,
+        observe: Callable[[ServiceError | None], None] = lambda error: None,
     ) -> None:
         self.name, self.title = settings.name, settings.title
         self._settings, self._dialect, self._reactor = settings, dialect, reactor
         self._caller = Caller(settings, reactor, endpoint)
         self._turns = DeferredSemaphore(settings.at_once)
-        breaker = Breaker(reactor, settings.breaker)
-        self._attempts = Attempts(reactor, self.title, settings.retry, breaker)
+        self._breaker = Breaker(reactor, settings.breaker)
+        self._attempts = Attempts(
+            reactor, self.title, settings.retry, self._breaker, observe=observe
+        )
+
+    @property
+    def resting(self) -> bool:
+        """Whether it is left alone, since it failed again and again."""
+        return self._breaker.open
+
+    @property
+    def waiting(self) -> int:
+        """How many questions wait for their turn."""
+        return len(self._turns.waiting)
 
     async def answer(self, question: Question, reply: Reply) -> None:
         """Answer with the paragraphs of the third party; see `Service`."""
@@ -79,8 +93,10 @@ class ThirdParty:
             reply.paragraph(f"Did you mean {names}?", "plain")
 
     async def _turn(self, reply: Reply) -> None:
-        if not self._turns.tokens:
-            reply.notice(f"The {self.title} is busy; you are in line…")
+        if self._turns.tokens:
+            await self._turns.acquire()
+            return
+        reply.notice(f"The {self.title} is busy; you are in line…")
         seconds = self._settings.turn
 
         def late(_: object, seconds: float) -> Failure:

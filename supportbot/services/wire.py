@@ -1,136 +1,70 @@
-"""The connection under a call: counted until the headers are in, and dropped at once.
+"""HTTP/1.1 for one request: one connection, one response, and the way to drop it.
 
-Body transports can't abort, and on TLS their `loseConnection` waits for the peer while
-a flood goes on. So the connection itself is kept within reach.
+Under treq stands an agent of our own. Services are not trusted, so no connection is
+used twice, nothing is followed and no content coding is undone; and what a pool, a
+state machine and a look at proxies would cost each question is saved.
 """
 
 from __future__ import annotations
 
-from typing import cast
+import re
+from typing import Any, cast
+from urllib.parse import urlsplit
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
+    IAddress,
     IProtocol,
-    IProtocolFactory,
-    IReactorTime,
+    IPushProducer,
     IStreamClientEndpoint,
-    ITCPTransport,
 )
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from twisted.web.client import URI, Agent, HTTPConnectionPool
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone, ResponseFailed
+from twisted.web.http import (
+    PotentialDataLoss,
+    _ChunkedTransferDecoder,
+    _MalformedChunkedDataError,
+)
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from supportbot.errors import AnswerUnusable
+from supportbot.errors import AnswerUnusable, BodyBroken
 
-
-class Wire:
-    """The connection of one call.
-
-    Args:
-        head: the most bytes of status line and headers.
-
-    Attributes:
-        connected: the connection stood at least once.
-        heard: the service said something.
-        overflowed: more came than status line and headers may have.
-    """
-
-    def __init__(self, head: int) -> None:
-        self.connected = self.heard = self.overflowed = False
-        self._left: int | None = head
-        self._protocol: ProtocolWrapper | None = None
-
-    def stands(self, protocol: ProtocolWrapper) -> None:
-        """The connection is made."""
-        self.connected, self._protocol = True, protocol
-
-    def head_is_in(self) -> None:
-        """From now on the body's own limits hold."""
-        self._left = None
-
-    def admit(self, data: bytes) -> bytes:
-        """How much may be read of what came next; no more than the head may have."""
-        self.heard = True
-        if self._left is None:
-            return data
-        self.overflowed = self._left == 0
-        admitted = data[: self._left]
-        self._left -= len(admitted)
-        return admitted
-
-    def abort(self) -> None:
-        """Close at once."""
-        if self._protocol is not None:
-            cast(ITCPTransport, self._protocol.transport).abortConnection()
-
-
-def plain_agent(
-    reactor: IReactorTime, endpoint: IStreamClientEndpoint, wire: Wire
-) -> IAgent:
-    """An agent for one call: its own connection, one endpoint, no content coding."""
-    pool = HTTPConnectionPool(reactor, persistent=False)
-    return _Plain(Agent.usingEndpointFactory(reactor, _Tapped(endpoint, wire), pool))
-
-
-class _Counting(ProtocolWrapper):
-    """Between the connection and HTTP."""
-
-    factory: _CountingFactory
-
-    def connectionMade(self) -> None:
-        self.factory.wire.stands(self)
-        super().connectionMade()
-
-    def dataReceived(self, data: bytes) -> None:
-        wire = self.factory.wire
-        while data and not wire.overflowed:
-            admitted = wire.admit(data)
-            if admitted:  # and with it the head may be in
-                super().dataReceived(admitted)
-            data = data[len(admitted) :]
-        if wire.overflowed:
-            wire.abort()
-
-
-class _CountingFactory(WrappingFactory):
-    protocol = _Counting
-    noisy = False
-
-    def __init__(self, factory: IProtocolFactory, wire: Wire) -> None:
-        super().__init__(factory)
-        self.wire = wire
-
-
-@implementer(IStreamClientEndpoint, IAgentEndpointFactory)
-class _Tapped:
-    """The one endpoint that a call connects to, with the wire in reach."""
-
-    def __init__(self, endpoint: IStreamClientEndpoint, wire: Wire) -> None:
-        self._endpoint, self._wire = endpoint, wire
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return self
-
-    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        def http(counting: IProtocol) -> IProtocol:
-            return cast(_Counting, counting).wrappedProtocol
-
-        connecting = self._endpoint.connect(_CountingFactory(factory, self._wire))
-        return connecting.addCallback(http)
+_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\Z")
+_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*?)[ \t]*\r?\Z")
+_END = re.compile(rb"\r?\n\r?\n")
+_LENGTH = re.compile(rb"[0-9]{1,15}")
+_FRAMING = {b"connection", b"content-length", b"host", b"transfer-encoding"}
 
 
 @implementer(IAgent)
-class _Plain:
-    """Innermost: asks for no content coding, and refuses one before it is undone.
+class Wire(Protocol):
+    """The connection of one request, and the agent that makes it.
 
-    298 bytes can inflate to gigabytes, and treq undoes a coding as often as the
-    service says.
+    Args:
+        endpoint: where to connect.
+        head: the most bytes of status line and headers, interim responses included.
+
+    Attributes:
+        connected: the connection stands, or stood.
+        heard: the service said something.
     """
 
-    def __init__(self, agent: IAgent) -> None:
-        self._agent = agent
+    transport: Any = None
+
+    def __init__(self, endpoint: IStreamClientEndpoint, head: int) -> None:
+        self._endpoint, self._left = endpoint, head
+        self.connected = self.heard = False
+        self._request: list[bytes] = []
+        self._body: IBodyProducer | None = None
+        self._bodiless = False
+        self._connecting: Deferred[IProtocol] | None = None
+        self._asked: Deferred[IResponse] = Deferred(self._cancel)
+        self._head: bytearray | None = bytearray()  # None once the head is in
+        self._response: _Response | None = None
 
     def request(
         self,
@@ -139,13 +73,246 @@ class _Plain:
         headers: Headers | None = None,
         bodyProducer: IBodyProducer | None = None,
     ) -> Deferred[IResponse]:
-        headers = headers.copy() if headers else Headers()
-        headers.setRawHeaders(b"accept-encoding", [b"identity"])
-        asked = self._agent.request(method, uri, headers, bodyProducer)
-        return asked.addCallback(self._check)
+        """Send the request; fires when the response's headers are in. Once only."""
+        target, host = _target(uri)
+        self._bodiless = method == b"HEAD"
+        lines = [
+            b"%b %b HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n"
+            b"Accept-Encoding: identity\r\n" % (method, target, host)
+        ]
+        for name, values in (headers or Headers()).getAllRawHeaders():
+            if name.lower() not in _FRAMING and name.lower() != b"accept-encoding":
+                lines += [b"%b: %b\r\n" % (name, value) for value in values]
+        if bodyProducer is not None:
+            if bodyProducer.length is UNKNOWN_LENGTH:
+                return fail(ValueError("a body has to have a length"))
+            lines.append(b"Content-Length: %d\r\n" % bodyProducer.length)
+        self._request, self._body = [*lines, b"\r\n"], bodyProducer
+        self._connecting = self._endpoint.connect(_Factory(self))
+        self._connecting.addErrback(self._fail)
+        return self._asked
 
-    def _check(self, response: IResponse) -> IResponse:
-        codings = response.headers.getRawHeaders(b"content-encoding") or []
-        if any(coding.strip().lower() not in {b"", b"identity"} for coding in codings):
+    def abort(self) -> None:
+        """Close at once; harmless afterwards."""
+        if self.transport is not None:
+            self.transport.abortConnection()
+        elif self._connecting is not None:
+            self._connecting.cancel()
+
+    # IProtocol
+
+    def connectionMade(self) -> None:
+        self.connected, self._connecting = True, None
+        self.transport.writeSequence(self._request)
+        if self._body is not None:
+            self._body.startProducing(self.transport).addErrback(self._fail)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard = True
+        if self._head is None:
+            if self._response is not None:
+                self._response.feed(data)
+            return
+        self._head += data
+        looked = max(0, len(self._head) - len(data) - 3)
+        try:
+            while (end := _END.search(self._head, looked)) is not None:
+                if end.end() > self._left:
+                    break
+                response = self._parsed(bytes(self._head[: end.start()]))
+                self._left -= end.end()
+                del self._head[: end.end()]
+                if response is not None:
+                    self._begin(response)
+                    return
+                looked = 0  # that was an interim one; the real one follows
+            if len(self._head) > self._left:
+                raise BodyBroken("the headers are too long")
+        except BodyBroken:
+            self._fail(Failure())
+            self.abort()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        response, self._response = self._response, None
+        if response is not None:
+            response.lost(reason)
+        else:
+            self._fail(reason)
+
+    def _parsed(self, head: bytes) -> _Response | None:
+        """The response that begins so; None if it is an interim one.
+
+        Raises:
+            BodyBroken: it is no HTTP.
+            AnswerUnusable: its body has a content coding.
+        """
+        first, *rest = head.split(b"\n")
+        if (status := _STATUS.fullmatch(first)) is None:
+            raise BodyBroken("no HTTP")
+        headers = Headers()
+        for line in rest:
+            if (field := _FIELD.fullmatch(line)) is None:
+                raise BodyBroken("no HTTP: a broken header")
+            headers.addRawHeader(field[1], field[2])
+        code = int(status[2])
+        if code == 101:
+            raise BodyBroken("another protocol than HTTP")
+        if code < 200:
+            return None
+        codings = headers.getRawHeaders(b"content-encoding") or []
+        if any(coding.lower() not in {b"", b"identity"} for coding in codings):
             raise AnswerUnusable("the body has a content coding")
+        response = _Response(self, (b"HTTP", 1, int(status[1])), code, status[3] or b"")
+        response.headers = headers
+        response.frame(bodiless=self._bodiless)
         return response
+
+    def _begin(self, response: _Response) -> None:
+        rest, self._head, self._response = self._head or b"", None, response
+        response.pauseProducing()
+        response.feed(bytes(rest))
+        self._asked.callback(response)
+
+    def _cancel(self, asked: Deferred[IResponse]) -> None:
+        asked.errback(CancelledError())  # whatever the connection makes of it
+        self.abort()
+
+    def _fail(self, why: Failure) -> None:
+        if not self._asked.called:
+            self._asked.errback(why)
+
+
+class _Factory(Factory):
+    """Gives the endpoint the one protocol, and forgets it: connectors last longer."""
+
+    noisy = False
+
+    def __init__(self, wire: Wire) -> None:
+        self._wires = [wire]
+
+    def buildProtocol(self, addr: IAddress | None) -> Wire | None:
+        return self._wires.pop() if self._wires else None
+
+
+@implementer(IResponse, IPushProducer)
+class _Response:
+    """The response; and for whom its body is delivered to, the transport.
+
+    Until then the connection is paused, but for what had come with the headers.
+    """
+
+    request = previousResponse = None
+
+    headers: Headers
+
+    def __init__(
+        self, wire: Wire, version: tuple[bytes, int, int], code: int, phrase: bytes
+    ) -> None:
+        self._wire = wire
+        self.version, self.code, self.phrase = version, code, phrase
+        self.length: Any = UNKNOWN_LENGTH
+        self._chunked: _ChunkedTransferDecoder | None = None
+        self._left: int | None = None  # bytes of the body, if that is known
+        self._protocol: IProtocol | None = None
+        self._early: list[bytes] = []
+        self._ended: Failure | None = None
+
+    def frame(self, *, bodiless: bool) -> None:
+        """See how the body ends (RFC 9112, 6.3).
+
+        Raises:
+            BodyBroken: nobody can tell.
+        """
+        codings = self.headers.getRawHeaders(b"transfer-encoding")
+        lengths = self.headers.getRawHeaders(b"content-length")
+        if bodiless or self.code in {204, 304}:
+            self._left = self.length = 0
+        elif codings is not None:
+            if [coding.lower() for coding in codings] != [b"chunked"]:
+                raise BodyBroken("an unknown transfer coding")
+            self._chunked = _ChunkedTransferDecoder(self._give, self._last_chunk)
+        elif lengths is not None:
+            if len(set(lengths)) > 1 or not _LENGTH.fullmatch(lengths[0]):
+                raise BodyBroken("the length of the body is none")
+            self._left = self.length = int(lengths[0])
+
+    def feed(self, data: bytes) -> None:
+        """Bytes of the body, as they came."""
+        if self._ended is not None:
+            return  # what stands behind the body is nobody's
+        if self._chunked is not None:
+            try:
+                self._chunked.dataReceived(data)
+            except (_MalformedChunkedDataError, RuntimeError):
+                self._end(Failure(ResponseFailed([Failure()])))
+        elif self._left is None:
+            self._give(data)
+        else:
+            mine = data[: self._left]
+            self._left -= len(mine)
+            self._give(mine)
+            if not self._left:
+                self._end(Failure(ResponseDone()))
+
+    def lost(self, reason: Failure) -> None:
+        """The connection is gone."""
+        whole = self._chunked is None and self._left is None
+        if whole and reason.check(ConnectionDone):
+            self._end(Failure(PotentialDataLoss()))
+        else:
+            self._end(Failure(ResponseFailed([reason])))
+
+    def deliverBody(self, protocol: IProtocol) -> None:
+        """Hand the body on, and its end."""
+        self._protocol = protocol
+        protocol.makeConnection(cast(Any, self))
+        early, self._early = self._early, []
+        for data in early:
+            protocol.dataReceived(data)
+        if self._ended is not None:
+            self._protocol = None
+            protocol.connectionLost(self._ended)
+        else:
+            self.resumeProducing()
+
+    def setPreviousResponse(self, response: IResponse) -> None:
+        """Nothing is followed, so there is none."""
+
+    def pauseProducing(self) -> None:
+        self._wire.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        if self._ended is None:
+            self._wire.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self._wire.abort()
+
+    def loseConnection(self) -> None:
+        """Close; nothing is sent that could still be on the way."""
+        self._wire.abort()
+
+    def _give(self, data: bytes) -> None:
+        if not data:
+            return
+        if self._protocol is None:
+            self._early.append(data)
+        else:
+            self._protocol.dataReceived(data)
+
+    def _last_chunk(self, rest: bytes) -> None:
+        self._end(Failure(ResponseDone()))
+
+    def _end(self, why: Failure) -> None:
+        if self._ended is None:
+            self._ended = why
+            protocol, self._protocol = self._protocol, None
+            if protocol is not None:
+                protocol.connectionLost(why)
+
+
+def _target(uri: bytes) -> tuple[bytes, bytes]:
+    """The request's target and host, of an absolute URL."""
+    parts = urlsplit(uri)
+    query = b"?" + parts.query if parts.query else b""
+    return (parts.path or b"/") + query, parts.netloc

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
+from twisted.internet.interfaces import IProtocol, IReactorTime
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -70,12 +70,12 @@ class Body(TwistedProtocol):
         self._idle_limit, self._progress_limit = idle, progress
         self._over = False
 
-        def deadline(seconds: float, error: ServiceError) -> IDelayedCall:
-            return clock.callLater(seconds, self._end, Failure(error))
+        def deadline(seconds: float, error: type[ServiceError], *args: Any) -> Any:
+            return clock.callLater(seconds, self._late, error, *args)
 
-        self._idle = deadline(idle, ServiceTimedOut("idle", idle))
-        self._progress = deadline(progress, NoProgress(progress))
-        self._total = deadline(total, ServiceTimedOut("total", total))
+        self._idle = deadline(idle, ServiceTimedOut, "idle", idle)
+        self._progress = deadline(progress, NoProgress, progress)
+        self._total = deadline(total, ServiceTimedOut, "total", total)
         self.done: Deferred[None] = Deferred(lambda _: self._stop())
 
     def dataReceived(self, data: bytes) -> None:
@@ -110,6 +110,9 @@ class Body(TwistedProtocol):
             self._give(paragraph)
             if self._over:  # stopped by whoever it was given to
                 return
+
+    def _late(self, error: type[ServiceError], *args: Any) -> None:
+        self._end(Failure(error(*args)))
 
     def _end(self, result: Failure | None) -> None:
         if self._over:
