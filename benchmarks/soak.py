@@ -243,6 +243,10 @@ class Customer:
     def lost(self) -> None:
         self._report.wrong(self.conversation.id, "the follower had to stop")
 
+    def over(self) -> None:
+        if not self.left:
+            self._report.wrong(self.conversation.id, "has ended before all was said")
+
     def _look(self) -> None:
         self._away = None
         if self.left:

@@ -8,29 +8,32 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
-from typing import Any, TypeVar
-from uuid import uuid4
+from contextlib import suppress
+from functools import partial
+from secrets import token_hex
+from typing import Any
 
-import msgspec
-from twisted.internet.defer import (
-    Deferred,
-    fail,
-    succeed,
-)
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
+from supportbot.context import Logger, conversation_id, request_id
 from supportbot.dispatcher import Dispatcher
 from supportbot.errors import (
+    AnsweredElsewhere,
     BadRequest,
+    ConversationBusy,
     ConversationClosed,
+    ConversationErased,
     MessageEmpty,
+    MessageIdTaken,
     MessageTooLong,
     ServiceError,
+    StoreError,
     TooManyWaiting,
+    TranscriptGone,
 )
 from supportbot.events import (
+    ConversationReset,
     CustomerSaid,
     Event,
     Outcome,
@@ -39,30 +42,32 @@ from supportbot.events import (
 )
 from supportbot.follower import Follower
 from supportbot.interfaces import Question, Service, TranscriptStore, Viewer
+from supportbot.ledger import Ledger, Message
+from supportbot.recorder import Recorder
 from supportbot.reply import StoredReply
 from supportbot.settings import ConversationSettings
-from supportbot.waiters import Waiters
+from supportbot.waiters import Shared, Waiters
 
-conversation_id: ContextVar[str] = ContextVar("conversation_id", default="")
-"""The conversation that the running code is about; coroutines keep it."""
-
-_Event = TypeVar("_Event", bound=Event)
 _OUR_FAULT = "Something went wrong on our side; please ask again."
+_INTERRUPTED = "This answer was interrupted on our side; please ask again."
 _log = Logger()
 
 
-class _Message:
-    """A message, and those who wait for its answer."""
+class _Asked:
+    """A message that is not answered yet, and those who wait with it."""
 
-    def __init__(self, text: str, message_id: str) -> None:
-        self.text, self.message_id = text, message_id
-        self.seq = 0  # until it is stored
-        self.ended: ReplyEnded | None = None
-        self.waiters = Waiters[ReplyEnded]()
+    def __init__(self, message: Message, text: str) -> None:
+        self.message, self.text = message, text
+        self.request = request_id.get()  # which a store's thread does not keep
+        self.begun = False
+        self.stored = Waiters[Message]()
+        self.answered = Waiters[ReplyEnded]()
 
 
 class Conversation:
     """A transcript plus a queue of messages that were not answered yet.
+
+    A new one has nothing in the store; `refresh` takes up one that has.
 
     Args:
         id: names it in the store and in logs.
@@ -70,6 +75,12 @@ class Conversation:
         dispatcher: picks the service for each message.
         now: the time in seconds of UTC.
         settings: its limits.
+
+    Attributes:
+        elsewhere: another process is answering in it, as far as is known; `refresh`
+            tells.
+        erased: its transcript was erased by somebody else, as has turned out; it is of
+            no use any more.
     """
 
     def __init__(
@@ -83,14 +94,17 @@ class Conversation:
         self.id = id
         self._store, self._dispatcher = store, dispatcher
         self._now, self._settings = now, settings
-        self._last_seq = 0
-        self._unstored: list[tuple[Event, Deferred[Any]]] = []
-        self._storing = False
-        self._messages: dict[str, _Message] = {}
-        self._queue: deque[_Message] = deque()
-        self._unanswered: list[_Message] = []  # also those not yet in the queue
-        self._busy = self._closed = False
+        self._ledger = Ledger()
+        self._recorder = Recorder(store, id, now, self._announce, self._vanish)
+        self._unanswered: dict[str, _Asked] = {}  # also those not yet in the queue
+        self._queue: deque[_Asked] = deque()
+        self._busy = self._closed = self._resetting = self._suspended = False
+        self.elsewhere = self.erased = False
+        self._known = False  # the store knew it once
         self._reply: StoredReply | None = None
+        self._latest = 0  # number of the message that we have had answered last
+        self._mending = Shared(self._end_interrupted)
+        self._refreshing = Shared(self._refresh)
         self._followers: list[Follower] = []
         self._idle = Waiters[None]()
 
@@ -99,12 +113,53 @@ class Conversation:
         """How many messages wait for their answers, or for the rest of them."""
         return len(self._unanswered)
 
+    @property
+    def followers(self) -> int:
+        """How many follow it."""
+        return len(self._followers)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nobody follows it and nothing is under way."""
+        return self.erased or not (
+            self._unanswered
+            or self._followers
+            or self._closed
+            or self._resetting
+            or self._refreshing.busy
+        )
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest event."""
+        return self._recorder.last_seq
+
+    @property
+    def stale(self) -> bool:
+        """Whether others may have written to it, or erased it; `refresh` tells."""
+        idle = not (self._unanswered or self._closed)
+        return self.elsewhere or (self.lasting and idle)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether its transcript lasts, and others may change or erase it."""
+        return self._store.lasting
+
+    def message(self, message_id: str) -> Message | None:
+        """A message that is stored, by its id."""
+        return self._ledger.messages.get(message_id)
+
+    def knows(self, message_id: str) -> bool:
+        """Whether a message with this id was said."""
+        return message_id in self._unanswered or message_id in self._ledger.messages
+
     def say(self, text: str, message_id: str | None = None) -> Deferred[ReplyEnded]:
         """Take a customer's message.
 
         Args:
             text: as typed; white space around it does not count.
-            message_id: the same id again is the same message, not a second one.
+            message_id: the same id again is the same message, not a second one. One
+                whose answer was not complete is asked again.
 
         Returns:
             Fires when the message is answered, with how that ended. Cancelling it
@@ -112,29 +167,48 @@ class Conversation:
             not taken, and with StoreError if it, or that its answer began or ended,
             could not be stored; the same message may be said again then.
         """
-        message = self._messages.get(message_id) if message_id else None
-        if message is not None and message.ended is not None:
-            return succeed(message.ended)
-        if message is not None and message in self._unanswered:
-            return message.waiters.another()
-        text = text.strip()
         try:
-            self._admit(text)
+            asked = self._ask(text.strip(), message_id or token_hex(16))
         except BadRequest as error:
             return fail(error)
-        if message is None:
-            message = _Message(text, message_id or uuid4().hex)
-            self._messages[message.message_id] = message
-        self._unanswered.append(message)
-        answered = message.waiters.another()
-        if message.seq:
-            self._line_up(message)
-        else:
-            said = self._record(CustomerSaid, text=text, message_id=message.message_id)
-            said.addCallbacks(
-                self._said, self._end, callbackArgs=(message,), errbackArgs=(message,)
-            )
+        if asked.message.ended is not None and asked.message.settled:
+            return succeed(asked.message.ended)
+        answered = asked.answered.another()
+        self._begin(asked)
         return answered
+
+    def take(self, text: str, message_id: str | None = None) -> Deferred[Message]:
+        """The same, but fires when the message is stored.
+
+        Its latest reply is behind the number in `after`, or will be.
+        """
+        try:
+            asked = self._ask(text.strip(), message_id or token_hex(16))
+        except BadRequest as error:
+            return fail(error)
+        if asked.message.seq:
+            self._begin(asked)
+            return succeed(asked.message)
+        stored = asked.stored.another()
+        self._begin(asked)
+        return stored
+
+    def answered(self, message: Message) -> Deferred[ReplyEnded]:
+        """Fires when a message that was taken is answered, with how that ended.
+
+        Fails with StoreError if its answer's beginning or end could not be stored, and
+        with BadRequest if it will not be answered by this process.
+        """
+        asked = self._unanswered.get(message.message_id)
+        if asked is not None:
+            return asked.answered.another()
+        if message.ended is not None:
+            return succeed(message.ended)
+        if self.erased:
+            return fail(ConversationErased())
+        if self._suspended:
+            return fail(ConversationClosed())
+        return fail(StoreError("the answer could not be stored"))
 
     def stop(self) -> bool:
         """End the reply that is under way; returns whether there was one.
@@ -150,10 +224,97 @@ class Conversation:
     def close(self) -> Deferred[None]:
         """Take no more messages, and stop; fires when nothing is under way."""
         self._closed = True
+        self._dismiss()
         self.stop()
-        for follower in list(self._followers):
-            follower.stopProducing()
         return self.idle()
+
+    def suspend(self) -> Deferred[None]:
+        """This process ends: interrupt the reply, and leave what waits to the next.
+
+        Fires when nothing is under way.
+        """
+        self._suspended = self._closed = True
+        self._leave_queued(ConversationClosed())
+        self.stop()
+        return self.idle()
+
+    async def reset(self) -> None:
+        """Stop, and forget all that was said. The numbers of events go on.
+
+        Raises:
+            StoreError: not all is forgotten; it may be tried again.
+            BadRequest: it is closed, being reset already, or answered elsewhere.
+        """
+        if self._closed:
+            raise ConversationClosed
+        if self._resetting:
+            raise ConversationBusy
+        if self.elsewhere:
+            raise AnsweredElsewhere
+        self._resetting = True
+        try:
+            self._leave_queued(ConversationBusy())
+            self.stop()
+            await self.idle()
+            event = await self._recorder.record(
+                ConversationReset, self._answered_elsewhere
+            )
+            await self._store.forget(self.id, event.seq)
+        finally:
+            self._resetting = False
+
+    async def refresh(self) -> bool:
+        """Look at what others stored, and take up what nobody works on any more.
+
+        A reply whose process is gone is ended as `cut`; messages that were never asked
+        are asked.
+
+        Returns:
+            Whether the store knows the conversation.
+
+        Raises:
+            StoreError: at the moment that can't be told.
+        """
+        return await self._refreshing.ask()
+
+    async def _refresh(self) -> bool:
+        if self.erased:
+            return False
+        last = self.last_seq
+        known = await self._store.find(self.id)
+        if self.erased:  # meanwhile
+            return False
+        if known is None or known.last_seq < last:
+            if self._known or last:
+                self._vanish()
+            return False
+        self._known = True
+        if known.last_seq > self.last_seq:
+            await self._recorder.catch_up()
+        unfinished = self._ledger.under_way is not None or self._ledger.unasked
+        if known.elsewhere and unfinished:
+            self.elsewhere = True
+            return True
+        if not (self._unanswered or self._closed or self._resetting):
+            await self._mending.ask()
+            for message in self._ledger.unasked:
+                if self._closed or self._resetting:
+                    break
+                if message.message_id not in self._unanswered:
+                    self._begin(_Asked(message, message.text))
+        self.elsewhere = False
+        return not self.erased
+
+    async def _end_interrupted(self) -> None:
+        """A reply that nobody works on has no end yet: it gets one."""
+        if (under_way := self._ledger.under_way) is None:
+            return
+        objection = partial(self._moved_on, under_way.began)
+        # Another process was faster, or has erased it.
+        with suppress(AnsweredElsewhere, TranscriptGone):
+            await self._recorder.record(
+                ReplyEnded, objection, outcome=Outcome.CUT, detail=_INTERRUPTED
+            )
 
     def idle(self) -> Deferred[None]:
         """Fires when no message is unanswered."""
@@ -163,7 +324,26 @@ class Conversation:
 
     def read(self, after: int) -> Deferred[Sequence[Event]]:
         """The events behind a number, a batch of them; empty when there are none."""
-        return self._store.read(self.id, after, self._settings.batch)
+        last = self.last_seq
+
+        def seen(events: Sequence[Event]) -> Sequence[Event]:
+            if after < last and not events:  # there is always the newest
+                self._vanish()
+            return events
+
+        reading = self._store.read(self.id, after, self._settings.batch)
+        return reading.addCallback(seen)
+
+    async def events(self) -> list[Event]:
+        """All of the transcript.
+
+        Raises:
+            StoreError: it can't be read.
+        """
+        events: list[Event] = []
+        while batch := await self.read(events[-1].seq if events else 0):
+            events += batch
+        return events
 
     def follow(self, viewer: Viewer, after: int = 0) -> Follower:
         """Show a viewer all events behind a number, and those to come.
@@ -171,10 +351,28 @@ class Conversation:
         The viewer is called from the moment on when `catch_up` of the follower that
         is returned is, so that there is time to register that as a producer.
         """
-
-        follower = Follower(viewer, after, self.read, self._followers.remove)
+        follower = Follower(
+            viewer, after, self.read, self._followers.remove, newest=self.last_seq
+        )
         self._followers.append(follower)
         return follower
+
+    # Messages
+
+    def _ask(self, text: str, message_id: str) -> _Asked:
+        """The message with this id, whether it is new or not; or BadRequest."""
+        if self.erased:
+            raise ConversationErased
+        if (asked := self._unanswered.get(message_id)) is not None:
+            if asked.text != text:
+                raise MessageIdTaken
+            return asked
+        message = self._ledger.messages.get(message_id)
+        if message is not None and not message.says(text):
+            raise MessageIdTaken
+        if message is None or not message.settled:
+            self._admit(text)
+        return _Asked(message or Message(message_id, text), text)
 
     def _admit(self, text: str) -> None:
         if self._closed:
@@ -185,50 +383,57 @@ class Conversation:
             raise MessageTooLong(self._settings.message)
         if len(self._unanswered) >= self._settings.queue:
             raise TooManyWaiting(self._settings.queue)
+        if self._resetting:
+            raise ConversationBusy
+        if self.elsewhere:
+            raise AnsweredElsewhere
 
-    def _record(self, kind: type[_Event], **fields: object) -> Deferred[_Event]:
-        """Store an event, then announce it.
+    def _begin(self, asked: _Asked) -> None:
+        """Store the message if it is new, and line it up."""
+        if asked.begun or asked.message.settled:
+            return
+        asked.begun = True
+        id = asked.message.message_id
+        self._unanswered[id] = asked
+        if asked.message.seq:
+            asked.message.again = self.last_seq
+            self._line_up(asked)
+            return
 
-        One append at a time. An event gets its number when its append starts, and an
-        append that fails takes with it what waits behind it: so there is no hole,
-        neither in the numbers nor in an answer.
-        """
-        event = kind(seq=0, at=self._now(), **fields)  # type: ignore[arg-type]
-        stored: Deferred[Any] = Deferred()
-        self._unstored.append((event, stored))
-        if not self._storing:
-            self._storing = True
-            Deferred.fromCoroutine(self._store_all())
-        return stored
+        def objection() -> Exception | None:
+            if id in self._ledger.messages:  # by another process, or after all
+                self.elsewhere = self._store.shared
+                return AnsweredElsewhere()
+            return self._answered_elsewhere()
 
-    async def _store_all(self) -> None:
-        while self._unstored:
-            batch, self._unstored = self._unstored, []
-            events = [
-                msgspec.structs.replace(event, seq=seq)
-                for seq, (event, _) in enumerate(batch, self._last_seq + 1)
-            ]
-            try:
-                await self._store.append(self.id, events)
-            except Exception:  # whatever it is, nobody may be left waiting
-                why, lost = Failure(), [*batch, *self._unstored]
-                self._unstored = []
-                for _, stored in lost:
-                    stored.errback(why)
-                continue
-            self._last_seq = events[-1].seq
-            for event, (_, stored) in zip(events, batch, strict=True):
-                for follower in list(self._followers):
-                    follower.announced(event)
-                stored.callback(event)
-        self._storing = False
+        said = self._recorder.record(
+            CustomerSaid, objection, text=asked.text, message_id=id
+        )
+        said.addBoth(self._said, asked)
 
-    def _said(self, event: Event, message: _Message) -> None:
-        message.seq = event.seq
-        self._line_up(message)
+    def _said(self, said: CustomerSaid | Failure, asked: _Asked) -> None:
+        """The message is stored, or not, or was stored before as it turned out."""
+        message = self._ledger.messages.get(asked.message.message_id)
+        if isinstance(said, Failure) and (message is None or self.elsewhere):
+            self._end(said, asked)
+        elif message is None:  # another process has reset the conversation meanwhile
+            self._end(Failure(ConversationBusy()), asked)
+        elif not message.says(asked.text):
+            self._end(Failure(MessageIdTaken()), asked)
+        else:
+            asked.message = message
+            asked.stored.fire(message)
+            self._line_up(asked)
 
-    def _line_up(self, message: _Message) -> None:
-        self._queue.append(message)
+    def _line_up(self, asked: _Asked) -> None:
+        if asked.message.ended is not None and asked.message.settled:
+            self._end(asked.message.ended, asked)
+            return
+        if self._resetting or self._suspended:
+            why = ConversationClosed() if self._suspended else ConversationBusy()
+            self._end(Failure(why), asked)
+            return
+        self._queue.append(asked)
         if not self._busy:
             self._busy = True  # before the start, which may be the end as well
             Deferred.fromCoroutine(self._work())
@@ -236,33 +441,73 @@ class Conversation:
     async def _work(self) -> None:
         conversation_id.set(self.id)
         while self._queue:
-            message = self._queue.popleft()
+            asked = self._queue.popleft()
+            request_id.set(asked.request)
             result: ReplyEnded | Failure
             try:
-                result = await self._answer(message)
-            except Exception:  # its beginning or its end could not be stored
+                result = await self._answer(asked)
+            except (BadRequest, TranscriptGone):  # another process answers, or erases
+                result = Failure()
+            except StoreError as error:  # its beginning or its end
+                _log.warn("an answer is not stored: {why}", why=str(error))
+                result = Failure()
+            except Exception:  # whatever it is, nobody may be left waiting
                 _log.failure("answering a message")
                 result = Failure()
             self._reply = None
-            self._end(result, message)
+            self._end(result, asked)
         self._busy = False
 
-    async def _answer(self, message: _Message) -> ReplyEnded:
-        route = self._dispatcher.pick(message.text)
+    def _leave_queued(self, why: BadRequest) -> None:
+        """What waits is not answered now."""
+        while self._queue:
+            self._end(Failure(why), self._queue.popleft())
+
+    def _end(self, result: ReplyEnded | Failure, asked: _Asked) -> None:
+        """Tell all who wait for a message."""
+        if isinstance(result, Failure) and result.check(TranscriptGone):
+            result = Failure(ConversationErased())
+        self._unanswered.pop(asked.message.message_id, None)
+        if isinstance(result, Failure):
+            asked.stored.fire(result)
+        asked.answered.fire(result)
+        if not self._unanswered:
+            self._idle.fire(None)
+
+    # The reply
+
+    async def _answer(self, asked: _Asked) -> ReplyEnded:
+        route = self._dispatcher.pick(asked.text)
         service, began = route.service, self._now()
-        reply = self._reply = StoredReply(self._record, lambda: list(self._followers))
+        started: ReplyStarted | None = None
+
+        def objection() -> Exception | None:
+            message = asked.message
+            if self._ledger.messages.get(message.message_id) is not message:
+                return ConversationBusy()  # another process has reset it
+            return self._moved_on(0 if started is None else started.seq)
+
+        record = partial(self._recorder.record, objection=objection)
+        reply = self._reply = StoredReply(record, lambda: list(self._followers))
         if self._closed:
             reply.stop()
-        await self._record(
-            ReplyStarted, service=service.name, intent=route.intent, to=message.seq
+        await self._recorder.make_sure()
+        if not self._mending.busy and (why := self._answered_elsewhere()) is not None:
+            raise why
+        if self._ledger.under_way is not None:
+            await self._mending.ask()
+        seq = self._latest = asked.message.seq
+        started = await record(
+            ReplyStarted, service=service.name, intent=route.intent, to=seq
         )
 
         async def transcript() -> Sequence[Event]:
-            return await self._store.read(self.id, 0, message.seq)
+            events = await self._store.read(self.id, 0, seq)
+            return [event for event in events if event.seq <= seq]
 
-        question = Question(message.text, transcript)
+        question = Question(asked.text, transcript)
         how = await self._outcome(service, question, reply)
-        ended = await self._record(ReplyEnded, **how)
+        ended = await record(ReplyEnded, **how)
         _log.info(
             "{service} answered: {outcome} after {took:.1f} s",
             service=service.name,
@@ -274,7 +519,7 @@ class Conversation:
 
     async def _outcome(
         self, service: Service, question: Question, reply: StoredReply
-    ) -> dict[str, object]:
+    ) -> dict[str, Any]:
         """Let the service answer; how that ended, as the fields of ReplyEnded."""
         try:
             await reply.answer(service, question)
@@ -282,18 +527,58 @@ class Conversation:
             told = error.told.format(service=service.title)
             detail = f"{told} {self._dispatcher.way_out(service)}"
             return {"outcome": Outcome.CUT, "detail": detail, "unavailable": True}
+        except (BadRequest, TranscriptGone):
+            raise
+        except StoreError as error:
+            _log.warn("part of an answer is not stored: {why}", why=str(error))
+            return {"outcome": Outcome.FAILED, "detail": _OUR_FAULT}
         except Exception:
             _log.failure("answering with {service}", service=service.name)
             return {"outcome": Outcome.FAILED, "detail": _OUR_FAULT}
+        if reply.stopped and self._suspended:
+            return {"outcome": Outcome.CUT, "detail": _INTERRUPTED}
         return {"outcome": Outcome.STOPPED if reply.stopped else Outcome.COMPLETE}
 
-    def _end(self, result: ReplyEnded | Failure, message: _Message) -> None:
-        """Tell all who wait for a message."""
-        self._unanswered.remove(message)
-        if isinstance(result, ReplyEnded):
-            message.ended = result
-        elif not message.seq:
-            del self._messages[message.message_id]
-        message.waiters.fire(result)
-        if not self._unanswered:
-            self._idle.fire(None)
+    def _answered_elsewhere(self) -> AnsweredElsewhere | None:
+        """An objection: as far as is known, another process is answering."""
+        under_way = self._ledger.under_way
+        if under_way is None or under_way.seq == self._latest:
+            return None
+        self.elsewhere = True  # until `refresh` knows better
+        return AnsweredElsewhere()
+
+    def _moved_on(self, began: int) -> AnsweredElsewhere | None:
+        """An objection: not the reply that began with this event is under way.
+
+        Args:
+            began: number of the event; 0 if none should be under way.
+        """
+        under_way = self._ledger.under_way
+        if (0 if under_way is None else under_way.began) == began:
+            return None
+        self.elsewhere = True
+        return AnsweredElsewhere()
+
+    # The end
+
+    def _vanish(self) -> None:
+        """Somebody else has erased it: there is nothing to store, show or answer."""
+        if not self.erased:
+            self.erased = self._closed = True
+            _log.info("the conversation was erased by somebody else")
+        self._dismiss()
+        self._leave_queued(ConversationErased())
+        self._recorder.end()
+        self.stop()
+
+    def _dismiss(self) -> None:
+        """Nothing comes any more for those who follow."""
+        for follower in list(self._followers):
+            follower.end()
+
+    # Those who read along
+
+    def _announce(self, event: Event) -> None:
+        self._ledger.tell(event)
+        for follower in list(self._followers):
+            follower.announced(event)

@@ -12,10 +12,10 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from supportbot.context import Logger
 from supportbot.events import CustomerSaid, Event
 from supportbot.interfaces import Viewer
 
@@ -34,6 +34,7 @@ class Follower:
         after: the viewer has seen everything up to this number.
         read: reads the events behind a number, some at a time.
         gone: is called once when the follower stops.
+        newest: the number of the newest event there is, where that is known.
     """
 
     def __init__(
@@ -42,16 +43,19 @@ class Follower:
         after: int,
         read: Callable[[int], Deferred[Sequence[Event]]],
         gone: Callable[[Follower], None],
+        newest: int | None = None,
     ) -> None:
         self._viewer, self._read, self._gone = viewer, read, gone
         self.after = after
         self._newest = after  # number that it was told of, or read
+        self._nothing_behind = newest is not None and newest <= after
         self._behind = False  # there are events that were not shown
         self._reading = self._paused = self._stopped = False
         self._growing = ""  # deltas that were not shown
 
     def announced(self, event: Event) -> None:
         """An event was stored."""
+        self._nothing_behind = False
         self._heard(event)
         if event.seq == self.after + 1 and self._up_to_date:
             self._show(event)
@@ -71,6 +75,8 @@ class Follower:
 
     def catch_up(self) -> None:
         """Show what the transcript has behind the cursor."""
+        if self._nothing_behind:
+            return
         self._behind = True
         if self._reading or self._paused or self._stopped:
             return
@@ -91,6 +97,15 @@ class Follower:
         if not self._stopped:
             self._stopped = True
             self._gone(self)
+
+    def end(self) -> None:
+        """Nothing comes any more."""
+        if not self._stopped:
+            self.stopProducing()
+            try:
+                self._viewer.over()
+            except Exception:  # its own trouble, as below
+                _log.failure("telling a viewer that a conversation has ended")
 
     @property
     def _up_to_date(self) -> bool:

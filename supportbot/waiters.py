@@ -1,8 +1,9 @@
-"""One event that many wait for."""
+"""One event that many wait for, and one thing that is done for all of them."""
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -28,3 +29,32 @@ class Waiters(Generic[_T]):
             if waiter in self._waiting:  # one before it may have cancelled it
                 self._waiting.remove(waiter)
                 waiter.callback(result)
+
+
+class Shared(Generic[_T]):
+    """Something that is done once for all who ask for it meanwhile.
+
+    It goes on when one of them, or each, does not want to wait any more.
+
+    Args:
+        do: does it.
+
+    Attributes:
+        busy: it is being done.
+    """
+
+    def __init__(self, do: Callable[[], Coroutine[Any, Any, _T]]) -> None:
+        self._do, self._waiters = do, Waiters[_T]()
+        self.busy = False
+
+    def ask(self) -> Deferred[_T]:
+        """Fires with what comes of it."""
+        waiter = self._waiters.another()
+        if not self.busy:
+            self.busy = True
+            Deferred.fromCoroutine(self._do()).addBoth(self._done)
+        return waiter
+
+    def _done(self, result: _T | Failure) -> None:
+        self.busy = False
+        self._waiters.fire(result)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 
 from supportbot.errors import StoreError
 from supportbot.events import Event, Format
-from supportbot.interfaces import Question, Reply
+from supportbot.interfaces import Known, Listed, Question, Reply
+from supportbot.transcripts.memory import MemoryStore
 
 _T = TypeVar("_T")
+_List = list  # where a method of that name hides it
 
 
 class Asked:
@@ -26,6 +28,11 @@ class Asked:
         self.question, self.reply = question, reply
         self.cancelled = False
         self._ended: Deferred[None] = Deferred()
+
+    @property
+    def over(self) -> bool:
+        """The answer has ended, one way or another."""
+        return self._ended.called
 
     def end(self) -> None:
         """The answer is complete."""
@@ -139,37 +146,65 @@ class HeldStore:
 
     Attributes:
         transcripts: what is durable.
-        appends, reads, erasures: what it was asked for and has not done, oldest first.
+        appends, reads, erasures, openings, searches, cuts, expiries, listings, checks:
+            what it was asked for and has not done, oldest first.
     """
+
+    lasting = shared = False
 
     def __init__(self) -> None:
         self.transcripts: dict[str, list[Event]] = {}
+        self._memory = MemoryStore(self.transcripts)
         self.appends: list[Held[None]] = []
         self.reads: list[Held[Sequence[Event]]] = []
         self.erasures: list[Held[None]] = []
+        self.openings: list[Held[None]] = []
+        self.searches: list[Held[Known | None]] = []
+        self.cuts: list[Held[None]] = []
+        self.expiries: list[Held[int]] = []
+        self.listings: list[Held[Sequence[Listed]]] = []
+        self.checks: list[Held[None]] = []
+
+    def open(self, conversation_id: str, at: float) -> Deferred[None]:
+        return self._hold(self.openings, lambda: self._memory.open(conversation_id, at))
+
+    def find(self, conversation_id: str) -> Deferred[Known | None]:
+        return self._hold(self.searches, lambda: self._memory.find(conversation_id))
 
     def append(self, conversation_id: str, events: Sequence[Event]) -> Deferred[None]:
         kept = list(events)
-
-        def do() -> None:
-            self.transcripts.setdefault(conversation_id, []).extend(kept)
-
-        return _hold(self.appends, Held(kept, do))
+        return self._hold(
+            self.appends, lambda: self._memory.append(conversation_id, kept), kept
+        )
 
     def read(
         self, conversation_id: str, after: int, limit: int
     ) -> Deferred[Sequence[Event]]:
-        def do() -> Sequence[Event]:
-            events = self.transcripts.get(conversation_id, [])
-            return [event for event in events if event.seq > after][:limit]
-
-        return _hold(self.reads, Held(after, do, limit))
+        return self._hold(
+            self.reads,
+            lambda: self._memory.read(conversation_id, after, limit),
+            after,
+            limit,
+        )
 
     def erase(self, conversation_id: str) -> Deferred[None]:
-        def do() -> None:
-            self.transcripts.pop(conversation_id, None)
+        return self._hold(self.erasures, lambda: self._memory.erase(conversation_id))
 
-        return _hold(self.erasures, Held(-1, do))
+    def forget(self, conversation_id: str, before: int) -> Deferred[None]:
+        return self._hold(
+            self.cuts, lambda: self._memory.forget(conversation_id, before), before
+        )
+
+    def expire(self, heard_before: float) -> Deferred[int]:
+        return self._hold(self.expiries, lambda: self._memory.expire(heard_before))
+
+    def list(
+        self, limit: int, before: Listed | None = None
+    ) -> Deferred[Sequence[Listed]]:
+        return self._hold(self.listings, lambda: self._memory.list(limit, before))
+
+    def ready(self) -> Deferred[None]:
+        return self._hold(self.checks, self._memory.ready)
 
     def store(self, appends: int = 1) -> None:
         """Make so many appends durable, and say so."""
@@ -188,15 +223,37 @@ class HeldStore:
 
     def settle(self) -> None:
         """Do all that was asked for, and all that comes of it."""
-        while self.appends or self.reads or self.erasures:
-            for held in (self.appends, self.reads, self.erasures):
+        queues: tuple[list[Held[Any]], ...] = (
+            self.openings,
+            self.appends,
+            self.searches,
+            self.reads,
+            self.cuts,
+            self.erasures,
+            self.expiries,
+            self.listings,
+            self.checks,
+        )
+        while any(queues):
+            for held in queues:
                 while held:
                     held.pop(0).fire()
 
+    def _hold(
+        self,
+        queue: _List[Held[_T]],
+        ask: Callable[[], Deferred[_T]],
+        what: Sequence[Event] | int = -1,
+        limit: int = 0,
+    ) -> Deferred[_T]:
+        def do() -> _T:
+            results: _List[_T] = []
+            ask().addBoth(results.append)
+            return results[0]  # a Failure fails what is held
 
-def _hold(queue: list[Held[_T]], held: Held[_T]) -> Deferred[_T]:
-    queue.append(held)
-    return held.done
+        held = Held(what, do, limit)
+        queue.append(held)
+        return held.done
 
 
 class RecordingViewer:
@@ -240,3 +297,6 @@ class RecordingViewer:
 
     def lost(self) -> None:
         self.shown.append("(lost)")
+
+    def over(self) -> None:
+        self.shown.append("(over)")

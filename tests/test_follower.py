@@ -14,6 +14,7 @@ from zope.interface.verify import verifyObject
 
 from supportbot.errors import StoreError
 from supportbot.events import (
+    ConversationReset,
     CustomerSaid,
     Event,
     Outcome,
@@ -52,13 +53,15 @@ class Scene:
         behind: so many more are stored already.
     """
 
-    def __init__(self, after: int = 0, behind: int = 0) -> None:
+    def __init__(
+        self, after: int = 0, behind: int = 0, newest: int | None = None
+    ) -> None:
         self.store, self.viewer = HeldStore(), RecordingViewer(self._upon)
         self.transcript = self.store.transcripts.setdefault("c", [])
         self.gone: list[Follower] = []
         self.upon: Callable[[Event], None] = lambda event: None
         read = partial(self.store.read, "c", limit=BATCH)
-        self.follower = Follower(self.viewer, after, read, self.gone.append)
+        self.follower = Follower(self.viewer, after, read, self.gone.append, newest)
         for _ in range(after + behind):
             self.stored()
 
@@ -101,6 +104,71 @@ class FollowerTests(SynchronousTestCase):
         scene.announced()
         self.assertEqual(scene.viewer.seqs, [3])
         self.assertEqual(scene.store.reads, [])
+
+    def test_where_nothing_is_known_to_be_behind_nothing_is_read(self) -> None:
+        for newest in (2, 1):
+            scene = Scene(after=2, newest=newest)
+            scene.follower.catch_up()
+            scene.follower.pauseProducing()
+            scene.follower.resumeProducing()
+            self.assertEqual(scene.store.reads, [])
+            scene.announced()
+            self.assertEqual(scene.viewer.seqs, [3])
+            scene.stored()
+            scene.follower.catch_up()  # from now on it may be asked to
+            scene.store.settle()
+            self.assertEqual(scene.viewer.seqs, [3, 4])
+
+    def test_where_something_is_known_to_be_behind_it_is_read(self) -> None:
+        scene = Scene(after=2, behind=1, newest=3)
+        scene.follower.catch_up()
+        scene.store.settle()
+        self.assertEqual(scene.viewer.seqs, [3])
+
+    def test_a_transcript_that_begins_later(self) -> None:
+        scene = Scene(after=2, behind=5)
+        del scene.transcript[:6]  # a reset
+        scene.follower.catch_up()
+        scene.store.settle()
+        self.assertEqual(scene.viewer.seqs, [7])
+        scene.follower.announced(paragraph(8))
+        self.assertEqual(scene.viewer.seqs, [7, 8])
+
+    def test_a_reset_while_it_is_behind(self) -> None:
+        scene = Scene(behind=4)
+        scene.follower.catch_up()
+        scene.store.give()  # a batch of them
+        del scene.transcript[:]
+        scene.transcript.append(ConversationReset(seq=5, at=0.0))
+        scene.follower.announced(scene.transcript[-1])
+        scene.store.settle()
+        self.assertEqual(scene.viewer.seqs, [1, 2, 3, 5])
+
+    def test_the_end_is_told_once(self) -> None:
+        scene = Scene(behind=1)
+        scene.follower.catch_up()
+        for _ in range(2):
+            scene.follower.end()
+        self.assertEqual(scene.gone, [scene.follower])
+        scene.store.settle()
+        scene.announced()
+        self.assertEqual(scene.viewer.shown, ["(over)"])
+
+    def test_the_end_of_one_that_has_stopped(self) -> None:
+        scene = Scene()
+        scene.follower.stopProducing()
+        scene.follower.end()
+        self.assertEqual(scene.viewer.shown, [])
+
+    def test_a_viewer_that_fails_when_it_is_told_the_end(self) -> None:
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        scene = Scene()
+        scene.viewer.over = fail  # type: ignore[method-assign]
+        scene.follower.end()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(scene.gone, [scene.follower])
 
     def test_an_event_that_is_not_the_next_is_read_up_to(self) -> None:
         scene = Scene(behind=2)
