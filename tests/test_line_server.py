@@ -19,7 +19,7 @@ from tests.line_fakes import TERMINAL, LineTestCase, Socket
 
 FULL = "Too many people are asking at the moment; please try again later.\n"
 FAREWELL = "We are closing for a while; please come back later.\n"
-SETTINGS = LinesSettings(connections=5, per_address=3, drain=25.0)
+SETTINGS = LinesSettings(connections=5, per_address=3)
 
 
 class Handle:
@@ -86,7 +86,7 @@ class LineServerTestCase(LineTestCase):
     def drained(self) -> list[None]:
         """Begin to drain; gets an element when that is done."""
         done: list[None] = []
-        draining: Deferred[None] = self.server.drain()
+        draining: Deferred[None] = self.server.drain(25.0)
         draining.addCallback(done.append)
         return done
 

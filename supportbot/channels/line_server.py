@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import socket
 from collections import Counter
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Protocol, ServerFactory
-from twisted.logger import Logger
 
 from supportbot.channels.lines import Lines, Manner
+from supportbot.channels.peers import notice_vanishing
 from supportbot.channels.screen import Look
+from supportbot.context import Logger
 from supportbot.frontdesk import FrontDesk
 from supportbot.settings import LinesSettings
 
 _FULL = b"Too many people are asking at the moment; please try again later.\n"
 _FAREWELL = "We are closing for a while; please come back later."
-# A peer that vanished without a word is noticed within about 25 s: by the probes while
-# nothing is sent, by the user time-out while something is. Each is blind to the other.
-_VANISHED = {
-    "TCP_KEEPIDLE": 10,
-    "TCP_KEEPINTVL": 5,
-    "TCP_KEEPCNT": 3,
-    "TCP_USER_TIMEOUT": 20_000,  # milliseconds
-}
 _LAST_WORDS = 2.0  # seconds that closed connections get to take what was written
 _log = Logger()
 
@@ -67,10 +59,10 @@ class LineServer(ServerFactory):
         lines.finished.addCallback(lambda _: self._open.pop(lines))
         return lines
 
-    def drain(self) -> Deferred[None]:
+    def drain(self, seconds: float) -> Deferred[None]:
         """Let answers that are under way end, and close; fires when all are closed.
 
-        After the settings' time, answers are stopped; a client that does not take what
+        After so many seconds, answers are stopped; a client that does not take what
         was written to it is dropped.
         """
         gone: list[Deferred[None]] = []
@@ -79,10 +71,9 @@ class LineServer(ServerFactory):
             gone.append(waiter)
             lines.finished.addBoth(_fire, waiter)
             lines.drain(_FAREWELL)
-        deadline = self._settings.drain
         calls = [
-            self._clock.callLater(deadline, self._each, Lines.stop),
-            self._clock.callLater(deadline + _LAST_WORDS, self._each, Lines.abort),
+            self._clock.callLater(seconds, self._each, Lines.stop),
+            self._clock.callLater(seconds + _LAST_WORDS, self._each, Lines.abort),
         ]
 
         def drained(_: object) -> None:
@@ -106,13 +97,7 @@ class _Connection(Lines):
     """A chat over TCP."""
 
     def connectionMade(self) -> None:
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpKeepAlive(True)
-            handle = cast(Any, self.transport).getHandle()
-            for name, value in _VANISHED.items():
-                option = getattr(socket, name, None)
-                if option is not None and hasattr(handle, "setsockopt"):  # not on TLS
-                    handle.setsockopt(socket.IPPROTO_TCP, option, value)
+        notice_vanishing(self.transport)
         super().connectionMade()
 
 
