@@ -1,0 +1,328 @@
+"""The handlers of the HTTP API: messages, and the sessions that they belong to."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from base64 import urlsafe_b64encode
+
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+
+from supportbot.channels.http.answering import Streamed, Whole
+from supportbot.channels.http.exchange import Exchange
+from supportbot.channels.http.following import Followed
+from supportbot.channels.http.limits import Buckets, household
+from supportbot.channels.http.problems import refused
+from supportbot.channels.http.routing import Call
+from supportbot.channels.http.shapes import (
+    ChatAnswer,
+    ChatQuery,
+    ChatRequest,
+    EventsQuery,
+    Session,
+    SessionDone,
+    Tools,
+    Turn,
+)
+from supportbot.channels.http.sse import Pulse, Stream
+from supportbot.context import conversation_id
+from supportbot.conversation import Conversation
+from supportbot.errors import ConversationClosed
+from supportbot.events import Event, ReplyEnded, ReplyStarted
+from supportbot.frontdesk import FrontDesk
+from supportbot.ledger import Message, told
+from supportbot.settings import Settings
+
+_MINUTE, _HOUR = 60.0, 3600.0
+_MESSAGE_ID = re.compile(r"[!-~]{1,128}")
+_SESSION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+_UNGUESSABLE = 22  # characters of a key that has 128 bits
+
+
+class ChatApi:
+    """What clients of the API can do.
+
+    Args:
+        clock: for limits and heartbeats.
+        desk: finds the conversations.
+        settings: the limits.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, desk: FrontDesk, settings: Settings
+    ) -> None:
+        self._desk, self._settings = desk, settings
+        http = settings.http
+        self._pulse = Pulse(clock, http.heartbeat)
+        self._said_there = Buckets(clock, http.messages, _MINUTE)
+        self._said_from = Buckets(clock, http.address_messages, _MINUTE)
+        self._opened_from = Buckets(clock, http.address_sessions, _HOUR)
+
+    # Messages
+
+    async def chat(self, call: Call) -> ChatAnswer | None:
+        """A message; its answer whole or as a stream."""
+        request: ChatRequest = call.body
+        key = request.message_id or call.exchange.header(b"idempotency-key")
+        if key is not None and _MESSAGE_ID.fullmatch(key) is None:
+            raise refused(400, "Idempotency-Key is not 1 to 128 visible characters.")
+        conversation, message = await self._take(
+            call.exchange, request.message, request.session_id, key
+        )
+        if request.stream:
+            self._stream(call, conversation, message)
+            return None
+        whole = Whole(conversation, message)
+        whole.answer.begin()
+        call.exchange.on_gone(whole.answer.stopProducing)
+        ended, text = await whole.done
+        return ChatAnswer(
+            text,
+            conversation.id,
+            None,
+            ended.outcome,
+            message.message_id,
+            ended.detail,
+        )
+
+    async def chat_stream(self, call: Call) -> None:
+        """A message in the URL; its answer as a stream.
+
+        A browser that lost the connection asks for the same URL again. That says
+        nothing twice: its `Last-Event-ID` tells which message it meant.
+        """
+        query: ChatQuery = call.query
+        if call.exchange.method == b"HEAD":
+            raise refused(405, "", (b"allow", b"GET, OPTIONS"))  # this says something
+        came = _parsed(call.exchange.header(b"last-event-id") or "")
+        if (
+            came is not None
+            and query.session_id in {None, came.session_id}
+            and query.message_id in {None, came.message_id}
+        ):
+            await self._go_on(call, came)
+            return
+        conversation, message = await self._take(
+            call.exchange, query.message, query.session_id, query.message_id
+        )
+        self._stream(call, conversation, message)
+
+    async def _go_on(self, call: Call, came: _Came) -> None:
+        """Stream the rest of an answer."""
+        conversation = await self._found(came.session_id)
+        message = None
+        if conversation is not None:
+            message = conversation.message(came.message_id)
+        if conversation is None or message is None:  # deleted, or reset
+            call.respond(204)
+            return
+        if message.ended is None:  # if nobody is at it any more, it is asked again
+            message = await conversation.take(call.query.message, came.message_id)
+        elif came.shown >= message.ended.seq:
+            call.respond(204)
+            return
+        self._stream(call, conversation, message, came.shown)
+
+    async def stop(self, call: Call) -> SessionDone:
+        """Stop the reply that is under way."""
+        conversation = await self._known(call.argument)
+        stopped = conversation.stop()
+        done = "Reply stopped" if stopped else "No reply was under way"
+        return SessionDone(done, call.argument)
+
+    async def tools(self, call: Call) -> Tools:
+        """What the language model may use."""
+        return Tools([])
+
+    # Sessions
+
+    async def new_session(self, call: Call) -> SessionDone:
+        """A session in which nothing was said yet."""
+        self._may(call.exchange, opens=True)
+        conversation = await self._desk.open_durably()
+        return SessionDone("New session created", conversation.id)
+
+    async def session(self, call: Call) -> Session:
+        """What was said in a session."""
+        conversation = await self._known(call.argument)
+        events = _settled(await conversation.events())
+        history = turns(events)
+        return Session(
+            session_id=conversation.id,
+            message_count=len(history),
+            history=history,
+            is_authenticated=False,
+            customer_info=None,
+            last_seq=events[-1].seq if events else 0,
+        )
+
+    async def reset(self, call: Call) -> SessionDone:
+        """Forget what was said; the session stays."""
+        _see_whether_possible(call.argument)
+        if (conversation := await self._found(call.argument)) is not None:
+            await conversation.reset()
+        return SessionDone("Session reset", call.argument)
+
+    async def delete(self, call: Call) -> SessionDone:
+        """Leave nothing of a session."""
+        _see_whether_possible(call.argument)
+        conversation_id.set(call.argument)
+        await self._desk.erase(call.argument)
+        return SessionDone("Session deleted", call.argument)
+
+    async def events(self, call: Call) -> None:
+        """Follow a session."""
+        query: EventsQuery = call.query
+        after, came = query.after, call.exchange.header(b"last-event-id")
+        again = came is not None and came.isascii() and came.isdecimal()
+        if came is not None and again and len(came) < 10:
+            after = int(came)
+        conversation = await self._found(call.argument)
+        if conversation is None and not again:
+            raise _unknown(call.argument)
+        if conversation is None or (
+            not query.live
+            and not conversation.unanswered
+            and after >= conversation.last_seq
+        ):
+            call.respond(204)  # a browser comes back no more
+            return
+        if conversation.followers >= self._settings.conversation.followers:
+            told = "Too many follow this session already."
+            raise refused(429, told, (b"retry-after", b"10"))
+        stream = Stream(call.exchange, self._pulse, call.headers)
+        followed = Followed(conversation, stream, after, live=query.live)
+        call.exchange.on_drain(followed.drain)
+
+    # What they have in common
+
+    async def _take(
+        self,
+        exchange: Exchange,
+        text: str,
+        session_id: str | None,
+        message_id: str | None,
+    ) -> tuple[Conversation, Message]:
+        """Say a message, and return when it is stored."""
+        if self._desk.draining:
+            raise ConversationClosed
+        chosen, conversation = session_id is not None, None
+        if not chosen and message_id is not None and len(message_id) >= _UNGUESSABLE:
+            session_id = _session_of(message_id)
+        if session_id is not None:
+            conversation = await self._found(session_id)
+            if conversation is None and chosen and not self._settings.http.chosen_ids:
+                raise _unknown(session_id)
+        if conversation is None:
+            self._may(exchange, session_id, opens=True, says=True)
+            conversation = self._desk.open(session_id)
+            conversation_id.set(conversation.id)
+        elif message_id is None or not conversation.knows(message_id):
+            self._may(exchange, session_id, says=True)
+        return conversation, await conversation.take(text, message_id)
+
+    async def _found(self, session_id: str) -> Conversation | None:
+        if _SESSION_ID.fullmatch(session_id) is None:
+            return None
+        conversation_id.set(session_id)
+        return await self._desk.find(session_id)
+
+    async def _known(self, session_id: str) -> Conversation:
+        conversation = await self._found(session_id)
+        if conversation is None:
+            raise _unknown(session_id)
+        return conversation
+
+    def _stream(
+        self, call: Call, conversation: Conversation, message: Message, shown: int = 0
+    ) -> None:
+        stream = Stream(call.exchange, self._pulse, call.headers)
+        Streamed(stream, conversation, message, shown).begin()
+
+    # Limits
+
+    def _may(
+        self,
+        exchange: Exchange,
+        session_id: str | None = None,
+        *,
+        opens: bool = False,
+        says: bool = False,
+    ) -> None:
+        """Refuse what is too much; what is refused costs nothing."""
+        wanted: list[tuple[Buckets, str, str]] = []
+        if exchange.client not in {"", *self._settings.http.proxies}:
+            who = household(exchange.client)
+            if opens:
+                wanted.append((self._opened_from, who, "sessions from this address"))
+            if says:
+                wanted.append((self._said_from, who, "messages from this address"))
+        if says and session_id is not None:
+            wanted.append((self._said_there, session_id, "messages in this session"))
+        for buckets, name, what in wanted:
+            if (wait := buckets.wait(name)) > 0:
+                seconds = b"%d" % math.ceil(wait)
+                told = f"There were too many {what}; please wait a moment."
+                raise refused(429, told, (b"retry-after", seconds))
+        for buckets, name, _ in wanted:
+            buckets.take(name)
+
+
+def turns(events: list[Event]) -> list[Turn]:
+    """The history that events tell."""
+    return [
+        Turn("user" if one.customer else "assistant", one.text) for one in told(events)
+    ]
+
+
+def _settled(events: list[Event]) -> list[Event]:
+    """The events up to the reply that is under way."""
+    for at in range(len(events) - 1, -1, -1):
+        if isinstance(events[at], ReplyEnded):
+            break
+        if isinstance(events[at], ReplyStarted):
+            return events[:at]
+    return events
+
+
+def _session_of(key: str) -> str:
+    """The session that a message opens which is sent again with the same key.
+
+    Who sent a message without a session and lost the answer does not know the session
+    yet. The key is as hard to guess as the id of a session is.
+    """
+    digest = hashlib.sha256(b"the session of " + key.encode()).digest()
+    return urlsafe_b64encode(digest[:16]).decode().rstrip("=")
+
+
+class _Came(msgspec.Struct, frozen=True):
+    """What the `Last-Event-ID` of a streamed answer says."""
+
+    session_id: str
+    message_id: str
+    shown: int
+
+
+def _parsed(came: str) -> _Came | None:
+    session_id, _, rest = came.partition(":")
+    message_id, _, shown = rest.rpartition(":")
+    if (
+        _SESSION_ID.fullmatch(session_id) is None
+        or _MESSAGE_ID.fullmatch(message_id) is None
+        or not (shown.isascii() and shown.isdecimal() and len(shown) < 10)
+    ):
+        return None
+    return _Came(session_id, message_id, int(shown))
+
+
+def _see_whether_possible(session_id: str) -> None:
+    """Refuse what no session is called."""
+    if _SESSION_ID.fullmatch(session_id) is None:
+        raise _unknown(session_id)
+
+
+def _unknown(session_id: str) -> Exception:
+    named = f"{session_id} " if _SESSION_ID.fullmatch(session_id) else ""
+    return refused(404, f"Session {named}not found")

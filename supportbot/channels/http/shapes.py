@@ -1,0 +1,248 @@
+"""What goes over the HTTP API: the bodies of requests and answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from supportbot.events import Event, Outcome
+
+SessionId = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9._~-]{1,128}\Z",
+        description="Names a session. Whoever knows it may read and write there.",
+        examples=["2Sa9mRZyQ0uNfJ3wq8n4Xg"],
+    ),
+]
+MessageId = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[!-~]{1,128}\Z",
+        description="Chosen by the client; the same id again is the same message.",
+    ),
+]
+Message = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1, description="What the customer says.", examples=["Hello"]
+    ),
+]
+Seq = Annotated[
+    int, msgspec.Meta(ge=0, le=2**31 - 1, description="The number of an event.")
+]
+
+
+class ChatRequest(msgspec.Struct, frozen=True):
+    """A message from the customer.
+
+    Attributes:
+        session_id: where to say it; a new session is opened when it is not given.
+        stream: whether the answer comes as server-sent events.
+        message_id: as the header `Idempotency-Key`; this one wins.
+    """
+
+    message: Message
+    session_id: SessionId | None = None
+    stream: bool | None = False
+    message_id: MessageId | None = None
+
+
+class ChatQuery(msgspec.Struct, frozen=True):
+    """The same in a URL, for `EventSource`."""
+
+    message: Message
+    session_id: SessionId | None = None
+    message_id: MessageId | None = None
+
+
+class EventsQuery(msgspec.Struct, frozen=True):
+    """From where on, and for how long.
+
+    Attributes:
+        after: events numbered above it; `Last-Event-ID` wins.
+        live: whether to stay for what is said later. If not, the stream ends when no
+            answer is under way; the status is 204 when there is nothing to tell.
+    """
+
+    after: Seq = 0
+    live: bool = True
+
+
+class SessionsQuery(msgspec.Struct, frozen=True):
+    """Which part of the list.
+
+    Attributes:
+        limit: sessions, at the most.
+        before: `next` of the answer before.
+    """
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
+    before: str | None = None
+
+
+class ChatAnswer(msgspec.Struct, frozen=True):
+    """The whole answer to a message.
+
+    Attributes:
+        response: its paragraphs as the service sent them, in order.
+        tool_calls: what the language model did; null when it did nothing.
+        outcome: how the answer ended.
+        detail: a line for the customer when it is not complete.
+    """
+
+    response: str
+    session_id: SessionId
+    tool_calls: list[dict[str, Any]] | None
+    outcome: Outcome
+    message_id: MessageId
+    detail: str = ""
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """The next paragraph; all chunks together are the `response`."""
+
+    chunk: str
+
+
+class Replace(msgspec.Struct, frozen=True):
+    """The service told a different story: of the chunks so far, only this stands."""
+
+    replace: str
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """A line for the customer: the answer is not complete."""
+
+    error: str
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The answer is over."""
+
+    session_id: SessionId
+    outcome: Outcome
+    message_id: MessageId
+    done: bool = True
+
+
+ChatStream = Chunk | Replace | Trouble | Done
+"""`data` of the events of a streamed answer."""
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """More of the paragraph that is growing; or a notice about the answer."""
+
+    text: str
+
+
+class End(msgspec.Struct, frozen=True):
+    """No more comes on this stream.
+
+    Attributes:
+        reason: `idle`, `deleted`; or, with `bye`, `closing`: come back.
+    """
+
+    reason: str
+
+
+EventStream = Event | Delta | End
+"""`data` of the events of a followed session."""
+
+
+class SessionDone(msgspec.Struct, frozen=True):
+    """What was asked for is done."""
+
+    message: str
+    session_id: SessionId
+    status: str = "success"
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """A text of the customer (`user`) or an answer (`assistant`)."""
+
+    role: Annotated[str, msgspec.Meta(examples=["user", "assistant"])]
+    content: str
+
+
+class CustomerInfo(msgspec.Struct, frozen=True):
+    """Who the customer is, once that is proven."""
+
+    customer_id: str
+    name: str
+    email: str
+
+
+class Session(msgspec.Struct, frozen=True):
+    """A session and what was said.
+
+    Attributes:
+        history: the messages and the answers that have ended, in order.
+        last_seq: `history` tells of the events up to this number; go on behind it.
+    """
+
+    session_id: SessionId
+    message_count: int
+    history: list[Turn]
+    is_authenticated: bool
+    customer_info: CustomerInfo | None
+    last_seq: int
+
+
+class SessionSummary(msgspec.Struct, frozen=True):
+    """A session in the operator's list."""
+
+    session_id: SessionId
+    message_count: int
+    last_message: Turn | None
+    is_authenticated: bool
+    customer_name: str | None
+    opened_at: float
+    heard_at: float
+
+
+class Sessions(msgspec.Struct, frozen=True):
+    """Sessions, that with the newest message first.
+
+    Attributes:
+        count: how many are in this part of the list.
+        next: for `before`, if there are more.
+    """
+
+    sessions: list[SessionSummary]
+    count: int
+    next: str | None = None
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """Something that the language model may use."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """All of them."""
+
+    tools: list[Tool]
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The process answers."""
+
+    version: str
+    status: str = "healthy"
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether customers can be served.
+
+    Attributes:
+        status: `ready`, `degraded` (a service is left alone) or `unready`.
+        checks: each part with `ok` or what is wrong with it.
+    """
+
+    status: str
+    checks: dict[str, str]

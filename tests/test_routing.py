@@ -1,0 +1,194 @@
+"""From requests to handlers: what the table says, and what becomes of failures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from supportbot.channels.http.operations import Operation
+from supportbot.channels.http.problems import refused
+from supportbot.channels.http.routing import Call, Router
+from supportbot.channels.http.server import HttpServer
+from supportbot.errors import (
+    AnsweredElsewhere,
+    BadRequest,
+    ConversationBusy,
+    ConversationClosed,
+    MessageEmpty,
+    MessageIdTaken,
+    MessageTooLong,
+    StoreError,
+    TooManyWaiting,
+    TranscriptMoved,
+)
+from supportbot.settings import HttpSettings
+from tests.http_client import HttpClient, Response
+
+JSON = ("Content-Type", "application/json")
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where."""
+
+    city: str
+    floors: tuple[int, ...] = ()
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What somebody wants."""
+
+    name: str
+    places: list[Place] = []
+
+
+class Which(msgspec.Struct, frozen=True):
+    """A part of them."""
+
+    limit: int = 3
+    whole: bool = False
+
+
+class RoutingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock, self.calls = Clock(), list[Call]()
+        self.raised: Exception | None = None
+        settings = HttpSettings(admin_token="token")
+        router = Router(
+            [
+                self.row("GET", "/things", query=Which),
+                self.row("POST", "/things", body=Wish),
+                self.row("GET", "/things/{id}"),
+                self.row("POST", "/things/{id}/stop"),
+                self.row("GET", "/files/{path}"),
+                self.row("DELETE", "/locked", operator=True),
+            ],
+            settings,
+        )
+        self.server = HttpServer(self.clock, settings, router.answer)
+        self.client = HttpClient(self.clock)
+        self.client.connect(self.server)
+
+    def tearDown(self) -> None:
+        self.client.vanish()
+        self.clock.advance(0)
+
+    def row(self, method: str, path: str, **others: Any) -> Operation:
+        async def answer(call: Call) -> object:
+            self.calls.append(call)
+            if self.raised is not None:
+                raise self.raised
+            return {"path": path, "argument": call.argument}
+
+        return Operation(method=method, path=path, name=path, answer=answer, **others)
+
+    def ask(
+        self, method: str, target: str, body: Any = None, *headers: tuple[str, str]
+    ) -> Response:
+        if body is not None:
+            body, headers = msgspec.json.encode(body), (JSON, *headers)
+        self.client.request(method, target, headers, body)
+        return self.client.take_one()
+
+    def test_a_path_finds_its_handler(self) -> None:
+        for method, target, path, argument in (
+            ("GET", "/things", "/things", ""),
+            ("GET", "/things?limit=1", "/things", ""),
+            ("GET", "/things/a", "/things/{id}", "a"),
+            ("GET", "/things/a%20b", "/things/{id}", "a b"),
+            ("GET", "/things/stop", "/things/{id}", "stop"),
+            ("POST", "/things/a/stop", "/things/{id}/stop", "a"),
+            ("GET", "/files/a", "/files/{path}", "a"),
+            ("GET", "/files/a/b/c", "/files/{path}", "a/b/c"),
+        ):
+            with self.subTest(target=target):
+                response = self.ask(method, target)
+                self.assertEqual(response.json, {"path": path, "argument": argument})
+
+    def test_other_paths_find_none(self) -> None:
+        for target in ("/", "/thing", "/things/", "/things/a/b", "/files/", "/THINGS"):
+            self.assertEqual(self.ask("GET", target).status, 404)
+        self.assertEqual(self.ask("POST", "/things//stop").status, 404)
+        self.assertEqual(self.calls, [])
+
+    def test_methods(self) -> None:
+        for method, status in (("DELETE", 405), ("PATCH", 405), ("BREW", 501)):
+            response = self.ask(method, "/things")
+            self.assertEqual(response.status, status)
+            self.assertEqual(response.headers["allow"], "GET, HEAD, OPTIONS, POST")
+        response = self.ask("OPTIONS", "/things/a/stop")
+        self.assertEqual(response.status, 204)
+        self.assertEqual(response.headers["allow"], "OPTIONS, POST")
+        response = self.ask("HEAD", "/things/a")
+        self.assertEqual((response.status, response.body), (200, b""))
+        self.assertGreater(int(response.headers["content-length"]), 0)
+
+    def test_bodies_and_queries_have_their_shapes(self) -> None:
+        wish = {"name": "sock", "places": [{"city": "Bonn", "floors": [1]}]}
+        self.ask("POST", "/things", {**wish, "colour": "red"})
+        self.ask("GET", "/things?limit=7&whole=true&colour=red&colour=blue")
+        self.ask("GET", "/things?limit=&whole=")
+        self.assertEqual(
+            [self.calls[0].body, self.calls[1].query, self.calls[2].query],
+            [Wish("sock", [Place("Bonn", (1,))]), Which(7, True), Which()],
+        )
+
+    def test_what_does_not_fit_is_pointed_at(self) -> None:
+        for body, pointer in (
+            ({}, "#/name"),
+            ({"name": "a", "places": {}}, "#/places"),
+            ({"name": "a", "places": [{"city": "b"}, 3]}, "#/places/1"),
+            ({"name": "a", "places": [{}]}, "#/places/0/city"),
+            ({"name": "a", "places": [{"city": 1}]}, "#/places/0/city"),
+            (
+                {"name": "a", "places": [{"city": "b", "floors": [1, "c"]}]},
+                "#/places/0/floors/1",
+            ),
+        ):
+            with self.subTest(body=body):
+                response = self.ask("POST", "/things", body)
+                self.assertEqual(response.status, 422)
+                (error,) = response.json["errors"]
+                self.assertEqual(error["pointer"], pointer)
+                self.assertTrue(error["detail"].startswith("Expected"))
+        self.assertEqual(self.calls, [])
+
+    def test_failures_that_have_names(self) -> None:
+        for error, status, retry in (
+            (refused(418, "No."), 418, None),
+            (MessageEmpty(), 422, None),
+            (MessageTooLong(3), 422, None),
+            (MessageIdTaken(), 422, None),
+            (TooManyWaiting(3), 429, "5"),
+            (AnsweredElsewhere(), 409, "1"),
+            (ConversationBusy(), 409, "1"),
+            (ConversationClosed(), 503, "5"),
+            (StoreError("secret"), 503, "5"),
+            (TranscriptMoved("secret"), 503, "5"),
+        ):
+            with self.subTest(error=error):
+                self.raised = error
+                response = self.ask("GET", "/things")
+                self.assertEqual(response.status, status)
+                self.assertEqual(response.headers.get("retry-after"), retry)
+                self.assertNotIn(b"secret", response.body)
+                if isinstance(error, BadRequest) and status == 422:
+                    pointer = response.json["errors"][0]["pointer"]
+                    self.assertEqual(pointer, f"#/{error.field}")
+
+    def test_a_failure_without_a_name_is_ours(self) -> None:
+        self.raised = RuntimeError("secret")
+        response = self.ask("GET", "/things")
+        self.assertEqual(response.status, 500)
+        self.assertNotIn(b"secret", response.body)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.raised = None
+        self.assertEqual(self.ask("GET", "/things").status, 200)
+
+    def test_who_may_not_ask_learns_nothing_of_the_rest(self) -> None:
+        self.assertEqual(self.ask("DELETE", "/locked").status, 401)
+        self.assertEqual(self.calls, [])
+        token = ("Authorization", "Bearer token")
+        self.assertEqual(self.ask("DELETE", "/locked", None, token).status, 200)
