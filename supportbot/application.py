@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import msgspec
 from twisted.application.service import Service as TwistedService
 from twisted.application.strports import service as listen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 
+from supportbot.channels.chat import Opening
+from supportbot.channels.http.api import api
+from supportbot.channels.http.server import HttpServer
 from supportbot.channels.line_server import LineServer
 from supportbot.channels.lines import Lines, Manner
 from supportbot.channels.screen import Look
+from supportbot.context import Logger
+from supportbot.conversation import Conversation
 from supportbot.demo import DemoServices, DemoSettings
 from supportbot.dispatcher import Dispatcher, Route
 from supportbot.frontdesk import FrontDesk
+from supportbot.interfaces import TranscriptStore
+from supportbot.metrics import Metrics
 from supportbot.services.call import endpoint_of
 from supportbot.services.http_stream import HTTP_STREAM
 from supportbot.services.http_text import HTTP_TEXT
 from supportbot.services.signpost import Signpost
 from supportbot.services.third_party import ThirdParty
 from supportbot.settings import ServiceSettings, Settings
+from supportbot.transcripts.database import Database
+from supportbot.transcripts.measured import MeasuredStore
 from supportbot.transcripts.memory import MemoryStore
+from supportbot.transcripts.servers import this_server
+from supportbot.transcripts.sql import SqlStore
 
 __all__ = ["Application", "DemoSettings"]
 
 _MANY = 1_000  # questions at once, for services that we simulate ourselves
 _DIALECTS = {"http-stream": HTTP_STREAM, "http-text": HTTP_TEXT}
+_DAY, _HOUR = 86_400.0, 3_600.0
+_LAST_WORDS = 3.0  # seconds that clients get to take the end of an answer
+_log = Logger()
 
 
 class Application(TwistedService):
@@ -36,14 +53,17 @@ class Application(TwistedService):
     Args:
         reactor: the one it will run on.
         settings: all of them.
+        database: the URL of the transcripts' database; None to keep them in memory.
         demo: how the simulated third parties behave, which then answer in the place of
             the services with the same names; None for the real ones.
         lines: an endpoint for line clients, such as `tcp:8023`; None for none.
+        http: an endpoint for HTTP clients, such as `tcp:8000`; None for none.
         plain: whether line clients see paragraphs without markup.
 
     Raises:
         SettingsError: a file that the settings name can't be used.
-        ValueError: `lines` is no endpoint.
+        StoreUnusable: the database's URL is none.
+        ValueError: `lines` or `http` is no endpoint.
     """
 
     def __init__(
@@ -51,26 +71,64 @@ class Application(TwistedService):
         reactor: Any,
         settings: Settings,
         *,
+        database: str | None = None,
         demo: DemoSettings | None = None,
         lines: str | None = None,
+        http: str | None = None,
         plain: bool = False,
     ) -> None:
         self._reactor, self._settings = reactor, settings
+        self._metrics = Metrics()
         self._demo = None if demo is None else DemoServices(reactor, demo)
-        services = [self._route(one, demo) for one in settings.services]
-        dispatcher = Dispatcher(services, Signpost(settings.services))
-        self._desk = FrontDesk(
-            MemoryStore(), dispatcher, time.time, settings.conversation
+        self._third_parties: list[ThirdParty] = []
+        routes = [self._route(one, demo) for one in settings.services]
+        dispatcher = Dispatcher(routes, Signpost(settings.services))
+        patience = settings.transcripts.patience
+        self._database = None if database is None else Database(database, patience)
+        self._sql = (
+            None
+            if self._database is None
+            else SqlStore(reactor, self._database, patience, time.time, this_server())
         )
+        store: TranscriptStore = MeasuredStore(
+            self._sql or MemoryStore(), self._metrics, time.perf_counter
+        )
+        self._store = store
+        self._desk = FrontDesk(store, dispatcher, time.time, settings.conversation)
         look = Look(prompt=settings.lines.prompt, plain=plain)
         self._line_server = LineServer(reactor, self._desk, settings.lines, look)
-        self._listening = (
-            [] if lines is None else [listen(lines, self._line_server, reactor=reactor)]
-        )
+        router = api(reactor, self._desk, store, settings, self._metrics, self._resting)
+        self._http_server = HttpServer(reactor, settings.http, router.answer)
+        self._listening = [
+            listen(endpoint, factory, reactor=reactor)
+            for endpoint, factory in (
+                (lines, self._line_server),
+                (http, self._http_server),
+            )
+            if endpoint is not None
+        ]
+        self._expiring = LoopingCall(self._expire)
+        self._expiring.clock = reactor
+        self._gauges()
 
-    def lines(self, look: Look, manner: Manner) -> Lines:
-        """A chat for one line client that is connected otherwise."""
-        return Lines(self._reactor, self._desk, self._settings.lines, look, manner)
+    def lines(
+        self, look: Look, manner: Manner, opening: Opening | None = None
+    ) -> Lines:
+        """A chat for one line client that is connected otherwise.
+
+        Args:
+            opening: of a chat that can be gone on with later.
+        """
+        settings = self._settings.lines
+        return Lines(self._reactor, self._desk, settings, look, manner, opening)
+
+    async def find(self, id: str) -> Conversation | None:
+        """The conversation with this id; None if there is none.
+
+        Raises:
+            StoreError: whether there is one can't be told.
+        """
+        return await self._desk.find(id)
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -78,11 +136,21 @@ class Application(TwistedService):
             service.privilegedStartService()
 
     def startService(self) -> None:
+        """Open the database, then the doors.
+
+        Raises:
+            StoreUnusable: the database can't be worked with.
+        """
         super().startService()
+        if self._database is not None and self._sql is not None:
+            self._database.prepare(upgrade=self._database.dialect == "sqlite")
+            self._sql.start().addErrback(_not_signed)
         if self._demo is not None:
             self._demo.startService()
         for service in self._listening:
             service.startService()
+        if self._settings.transcripts.retention is not None:
+            self._expiring.start(_HOUR)
 
     def stopService(self) -> Deferred[None]:
         """Take no more clients, let answers end, then stop what they come from."""
@@ -90,12 +158,37 @@ class Application(TwistedService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        if self._expiring.running:
+            self._expiring.stop()
         for service in self._listening:
             await service.stopService()
-        await self._line_server.drain()
-        await self._desk.drain(self._reactor, self._settings.lines.drain)
+        seconds = self._settings.drain
+        await gatherResults(
+            [
+                self._desk.drain(self._reactor, seconds),
+                self._http_server.drain(seconds + _LAST_WORDS),
+                self._line_server.drain(seconds),
+            ]
+        )
+        if self._sql is not None:
+            await self._sql.close()
         if self._demo is not None:
             await self._demo.stopService()
+
+    def _expire(self) -> Deferred[None]:
+        """Erase what is older than it may become."""
+        days = self._settings.transcripts.retention or 0.0
+
+        def expired(number: int) -> None:
+            if number:
+                _log.info("{number} old conversations were erased", number=number)
+
+        def failed(why: Failure) -> None:
+            _log.error("old conversations are not erased: {why}", why=str(why.value))
+
+        return self._store.expire(time.time() - days * _DAY).addCallbacks(
+            expired, failed
+        )
 
     def _route(self, settings: ServiceSettings, demo: DemoSettings | None) -> Route:
         if self._demo is not None and settings.name in self._demo.names:
@@ -104,6 +197,48 @@ class Application(TwistedService):
                 settings = msgspec.structs.replace(settings, at_once=_MANY)
         else:
             endpoint = endpoint_of(settings, self._reactor)
-        dialect = _DIALECTS[settings.kind]
-        service = ThirdParty(settings, dialect, self._reactor, endpoint)
+        service = ThirdParty(
+            settings,
+            _DIALECTS[settings.kind],
+            self._reactor,
+            endpoint,
+            partial(self._metrics.attempt, settings.name),
+        )
+        self._third_parties.append(service)
         return Route(settings.intent, service, settings.person)
+
+    def _resting(self) -> dict[str, bool]:
+        """Which services are left alone."""
+        return {one.name: one.resting for one in self._third_parties}
+
+    def _gauges(self) -> None:
+        """Figures that are read when somebody asks."""
+        gauge, desk = self._metrics.gauge, self._desk
+        gauge(
+            "unanswered_messages",
+            "Messages that wait for their answers, or for the rest of them.",
+            lambda: {"": desk.unanswered},
+        )
+        gauge("followers", "Who follows a conversation.", lambda: {"": desk.followers})
+        gauge(
+            "http_connections",
+            "Open connections of HTTP clients.",
+            lambda: {"": self._http_server.connections},
+        )
+        gauge(
+            "service_queue",
+            "Questions that wait for their turn at a service.",
+            lambda: {one.name: one.waiting for one in self._third_parties},
+            "service",
+        )
+        gauge(
+            "service_resting",
+            "1 while a service is left alone, since it failed again and again.",
+            lambda: {name: float(rests) for name, rests in self._resting().items()},
+            "service",
+        )
+
+
+def _not_signed(why: Failure) -> None:
+    """The writer goes on trying, and has told the operator."""
+    _log.warn("the database is not ready: {why}", why=str(why.value))

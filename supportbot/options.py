@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dotenv import dotenv_values
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from twisted.logger import textFileLogObserver
 from twisted.python.failure import Failure
-from twisted.python.usage import Options as _Options
 from twisted.python.usage import UsageError
 
-from supportbot import __version__, logs
+from supportbot import logs
+from supportbot.administration import GROUPS, administer
 from supportbot.application import Application, DemoSettings
 from supportbot.channels import terminal
-from supportbot.errors import SettingsError
+from supportbot.command_line import (
+    BAD_SETTINGS,
+    FAILED,
+    MEMORY,
+    USAGE,
+    Program,
+    environment,
+    fail,
+    text,
+)
+from supportbot.errors import SettingsError, StoreError, StoreUnusable
+from supportbot.resuming import Resumable
 from supportbot.settings import load
-
-TAKEN, USAGE, BAD_SETTINGS = 1, 2, 78
-"""Exit statuses: a taken port, and so on; 78 is EX_CONFIG of sysexits."""
+from supportbot.transcripts.database import default_url
 
 
-class _Shared(_Options):
+class _Shared(Program):
     """What all ways to start have in common.
 
     Attributes:
@@ -38,16 +48,10 @@ class _Shared(_Options):
         ["plain", None, "Show paragraphs for reading: no tags, wrapped."],
     ]
     optParameters = [
-        ["settings", "s", None, "A TOML file; otherwise SUPPORTBOT_SETTINGS names it."],
         ["demo-delay", None, "1", "Seconds between two pieces of a demo answer."],
         ["demo-zeroes", None, "0.5", "How often, 0 to 1, demo support gets stuck."],
         ["demo-seed", None, None, "A whole number that makes the demo repeatable."],
     ]
-
-    def opt_version(self) -> None:
-        """Show the version and exit."""
-        sys.stdout.write(f"supportbot {__version__}\n")
-        sys.exit(0)
 
     def postOptions(self) -> None:
         try:
@@ -68,70 +72,106 @@ class _Shared(_Options):
             raise UsageError(f"--{flag}: expected {expected}") from error
 
 
+_LOG_FORMATS = {"json": logs.json_lines, "text": textFileLogObserver}
+
+
 class Options(_Shared):
     """The options of `twist supportbot`."""
+
+    _log_format: str | None = None
 
     synopsis = "[options]"  # behind twist's own
     longdesc = "Serve the chat. Answers that are under way end before it stops."
     optParameters = [
+        ["http", None, None, "An endpoint for HTTP clients, such as tcp:8000."],
         ["lines", "l", None, "An endpoint for line clients, such as tcp:8023."],
     ]
 
+    def opt_log_format(self, format: str) -> None:
+        """How to log: `json`, an object per line, or `text`, as on a terminal."""
+        if format not in _LOG_FORMATS:
+            raise UsageError("--log-format: expected json or text")
+        self._log_format = format
+
     def postOptions(self) -> None:
         super().postOptions()
-        if self["lines"] is None:
-            raise UsageError("Nothing to serve; try --lines tcp:8023.")
+        if self.parent is not None:  # the options of twist, which logs
+            format = self._log_format or self.parent["logFormat"]
+            self.parent["fileLogObserverFactory"] = _LOG_FORMATS[format]
+            self.parent["logFormat"] = format
+        port = environment().get("PORT")
+        if self["lines"] is None and self["http"] is None and port:
+            self["http"] = f"tcp:{port}"
+        if self["lines"] is None and self["http"] is None:
+            raise UsageError("Nothing to serve; try --http tcp:8000.")
 
 
 class ChatOptions(_Shared):
-    """The options of `python3 main.py`."""
+    """The options of `python3 main.py`.
 
-    synopsis = "Usage: supportbot [options] [message | -]"
+    Attributes:
+        batch: every line of the input is a message, also on a terminal.
+        message: the only one; None to read the input.
+        command: the words of an operator's command, which is no chat; else empty.
+    """
+
+    synopsis = "Usage: supportbot [options] [message | - | command]"
     longdesc = (
         "Chat on this terminal. With a message, answer it and exit; with - or from a"
-        " pipe, answer every line of standard input."
+        " pipe, answer every line of standard input. The chat is forgotten when it"
+        " ends, unless a database is named or --resume is given. Operators have"
+        " commands instead: `supportbot database --help` and `supportbot transcripts"
+        " --help` tell more. A message that begins with these words has to be quoted."
     )
+    optFlags = [
+        ["resume", None, "Go on with the last chat that was kept, or begin to keep."],
+    ]
     optParameters = [
         ["log-file", None, None, "Where to log; otherwise in the user's state folder."],
     ]
 
     def parseArgs(self, *words: str) -> None:
+        self.command = words if words and words[0] in GROUPS else ()
         self.batch = words == ("-",)
-        self.message = _text(" ".join(words)) if words and not self.batch else None
+        message = words and not (self.batch or self.command)
+        self.message = text(" ".join(words)) if message else None
         if self.message is not None and not self.message.strip():
             raise UsageError("The message is empty.")
 
-
-def _text(argument: str) -> str:
-    """An argument with marks in the place of bytes that are no UTF-8."""
-    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def environment() -> Mapping[str, str]:
-    """The environment over what `.env` in the working directory adds to it."""
-    added = {name: value or "" for name, value in dotenv_values(".env").items()}
-    return added | dict(os.environ)
+    def postOptions(self) -> None:
+        super().postOptions()
+        if self["resume"] and self["database"] == MEMORY:
+            raise UsageError("--resume: what is kept in memory can't be gone on with.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Chat; returns the exit status."""
+    """Chat, or do what an operator asks; returns the exit status."""
     terminal.fill_descriptors()
     options = ChatOptions()
     try:
         options.parseOptions(sys.argv[1:] if argv is None else list(argv))
     except UsageError as error:
-        return _fail(f"{error}  Try --help.", USAGE)
+        return fail(f"{error}  Try --help.", USAGE)
     environ = environment()
+    if options.command:
+        return administer(options.command, options, environ)
     from twisted.internet import reactor
 
     try:
-        application = Application(
-            reactor, load(options["settings"], environ), demo=options.demo
+        settings = load(options["settings"], environ)
+        resumable = Resumable.named(
+            options["database"],
+            settings.transcripts.database,
+            resume=bool(options["resume"]),
         )
-    except SettingsError as error:
-        return _fail(str(error), BAD_SETTINGS)
+        database = None if resumable is None else resumable.database
+        application = Application(
+            reactor, settings, database=database, demo=options.demo
+        )
+    except (SettingsError, StoreUnusable) as error:
+        return fail(str(error), BAD_SETTINGS)
     logs.to_file(options["log-file"])
-    return _run(reactor, application, options, environ)
+    return _run(reactor, application, options, environ, resumable)
 
 
 def makeService(options: Options, reactor: Any = None) -> Application:
@@ -140,17 +180,23 @@ def makeService(options: Options, reactor: Any = None) -> Application:
         from twisted.internet import reactor
     try:
         settings = load(options["settings"], environment())
+        database = options["database"] or settings.transcripts.database
         return _Served(
             reactor,
             settings,
+            database=None if database == MEMORY else database or default_url(),
             demo=options.demo,
             lines=options["lines"],
+            http=options["http"],
             plain=bool(options["plain"]),
         )
-    except SettingsError as error:
-        sys.exit(_fail(str(error), BAD_SETTINGS))
+    except (SettingsError, StoreUnusable) as error:
+        sys.exit(fail(str(error), BAD_SETTINGS))
     except ValueError as error:
-        sys.exit(_fail(f"--lines: expected an endpoint: {error}", os.EX_USAGE))
+        sys.exit(fail(f"--http, --lines: expected an endpoint: {error}", os.EX_USAGE))
+
+
+_COLLECT = 100_000, 10, 20  # when garbage is: a stream makes many objects that last
 
 
 class _Served(Application):
@@ -161,12 +207,17 @@ class _Served(Application):
 
     def startService(self) -> None:
         self._or_exit(super().startService)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_COLLECT)
 
     def _or_exit(self, start: Callable[[], None]) -> None:
         try:
             start()
         except CannotListenError as error:
-            sys.exit(_fail(str(error), TAKEN))
+            sys.exit(fail(str(error), FAILED))
+        except StoreUnusable as error:
+            sys.exit(fail(str(error), BAD_SETTINGS))
 
     def stopService(self) -> Deferred[None]:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -179,6 +230,7 @@ def _run(
     application: Application,
     options: ChatOptions,
     environ: Mapping[str, str],
+    resumable: Resumable | None,
 ) -> int:
     look, manner = terminal.appearance(
         environ,
@@ -189,15 +241,26 @@ def _run(
     statuses: list[int] = []
 
     async def chat() -> None:
-        application.privilegedStartService()
-        application.startService()
-        lines = application.lines(look, manner)
-        statuses.append(await terminal.run(reactor, lines, options.message))
+        try:
+            application.privilegedStartService()
+            application.startService()
+        except StoreUnusable as error:
+            statuses.append(fail(str(error), BAD_SETTINGS))
+            return
+        try:
+            opening = None
+            if resumable is not None:
+                shown = bool(look.prompt)
+                opening = await resumable.opening(application.find, shown=shown)
+            lines = application.lines(look, manner, opening)
+            statuses.append(await terminal.run(reactor, lines, options.message))
+        except StoreError as error:
+            statuses.append(fail(str(error), FAILED))
         await application.stopService()
 
     def broke(why: Failure) -> None:
         logs.log.failure("the chat", failure=why)
-        statuses[:] = [_fail("something went wrong on our side; see the log", 1)]
+        statuses[:] = [fail("something went wrong on our side; see the log", FAILED)]
 
     def begin() -> None:
         ended = Deferred.fromCoroutine(chat()).addErrback(broke)
@@ -205,9 +268,4 @@ def _run(
 
     reactor.callWhenRunning(begin)
     reactor.run()
-    return statuses[0] if statuses else 1
-
-
-def _fail(why: str, status: int) -> int:
-    sys.stderr.write(f"supportbot: {why}\n")
-    return status
+    return statuses[0] if statuses else FAILED

@@ -16,11 +16,15 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS: Mapping[str, int] = {
     "supportbot": 0,
+    "supportbot.context": 0,
+    "supportbot.docstrings": 0,
     "supportbot.errors": 0,
     "supportbot.events": 0,
     "supportbot.interfaces": 0,
     "supportbot.settings": 0,
     "supportbot.intents": 1,
+    "supportbot.ledger": 1,
+    "supportbot.metrics": 1,
     "supportbot.streaming": 1,
     "supportbot.topics": 1,
     "supportbot.services": 2,
@@ -28,21 +32,36 @@ FLOORS: Mapping[str, int] = {
     "supportbot.conversation": 3,
     "supportbot.dispatcher": 3,
     "supportbot.follower": 3,
+    "supportbot.recorder": 3,
     "supportbot.reply": 3,
     "supportbot.waiters": 3,
     "supportbot.frontdesk": 3,
     "supportbot.channels": 4,
     "supportbot.application": 5,
+    "supportbot.command_line": 5,
     "supportbot.demo": 5,
     "supportbot.logs": 5,
+    "supportbot.resuming": 5,
     "supportbot.__main__": 6,
+    "supportbot.administration": 6,
     "supportbot.options": 6,
     "main": 6,
     "twisted.plugins.supportbot_plugin": 6,
 }
 """The floor of each room; a room is a module or a package with all that is in it."""
 
-PURE = ("errors", "events", "intents", "settings", "streaming", "topics")
+PURE = (
+    "context",
+    "docstrings",
+    "errors",
+    "events",
+    "intents",
+    "ledger",
+    "metrics",
+    "settings",
+    "streaming",
+    "topics",
+)
 """Rooms of supportbot that know no reactor, but for the thin protocol below."""
 BODY = "supportbot.streaming.body"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from unittest.mock import patch
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableProtocol,
@@ -300,7 +301,9 @@ class InputTests(LineTestCase):
         client.type("/history\n")
         self.assertEqual(
             client.take(),
-            "> help\n\n<p>1</p>\n\n> product question\n\n<p>2</p>\n\n> ",
+            "> help\n\n<p>1</p>\n"
+            "This answer was interrupted on our side; please ask again.\n\n"
+            "> product question\n\n<p>2</p>\n\n> ",
         )
 
 
@@ -978,6 +981,31 @@ class EndTests(LineTestCase):
         self.store.erase = erase  # type: ignore[method-assign]
         self.assertEqual(self.statuses, {lines: FAILED})
         self.assertEqual(len(self.flushLoggedErrors(StoreError)), 1)
+
+    def test_a_history_that_can_not_be_read_does_not_end_it(self) -> None:
+        client, _ = self.connected()
+        client.take()
+        self.store.broken = StoreError("the disk is gone")
+        client.type("/history\n")
+        self.assertIn("can't be read at the moment", client.take())
+        self.store.broken = None
+        client.type("/history\n")
+        self.assertIn("Nothing was said yet.", client.take())
+
+    def test_a_conversation_that_an_operator_erases_leaves_a_chat_that_goes_on(
+        self,
+    ) -> None:
+        client, _ = self.connected()
+        client.type("help\n")
+        self.support.last.reply.paragraph("<p>1</p>")
+        (id,) = self.store.kept
+        Deferred.fromCoroutine(self.desk.erase(id))
+        self.turn()
+        client.take()
+        client.type("/clear\nhelp\n")
+        self.turn()
+        self.assertIn("a new one begins", client.take())
+        self.assertEqual(len(self.support.asked), 2)
 
 
 class SlowStoreTests(LineTestCase):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from supportbot.channels.commands import HELP, Command, UnknownCommand, command
+from supportbot.channels.retelling import Passage, Retelling
 from supportbot.channels.screen import Screen
+from supportbot.context import Logger
 from supportbot.conversation import Conversation
 from supportbot.errors import BadRequest, StoreError
 from supportbot.events import (
@@ -25,7 +31,25 @@ from supportbot.frontdesk import FrontDesk
 ANSWERED, FAILED, UNAVAILABLE = 0, 1, 69
 """Exit statuses; 69 is EX_UNAVAILABLE of sysexits."""
 
+_RECALLED = 20  # messages and answers that are shown when a chat goes on
 _log = Logger()
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """How a chat begins that can be gone on with later.
+
+    Attributes:
+        conversation: the one to go on with; None for a new one.
+        recalled: whether the end of what was said in it is shown.
+        greeting: a quiet line in front of everything; empty for none.
+        used: is told a conversation's id before something is said in it, and when a
+            new one has taken its place.
+    """
+
+    conversation: Conversation | None = None
+    recalled: bool = False
+    greeting: str = ""
+    used: Callable[[str], None] = lambda id: None
 
 
 class Chat:
@@ -37,6 +61,7 @@ class Chat:
         clock: tells how long an answer takes.
         desk: opens the conversation.
         screen: shows it.
+        opening: how it begins; `begin` has to be called before the first line.
 
     Attributes:
         status: how it went, as an exit status: that of the first message that was not
@@ -46,15 +71,46 @@ class Chat:
         ConversationClosed: no conversation can be opened any more.
     """
 
-    def __init__(self, clock: IReactorTime, desk: FrontDesk, screen: Screen) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        desk: FrontDesk,
+        screen: Screen,
+        opening: Opening | None = None,
+    ) -> None:
         self._clock, self._desk, self._screen = clock, desk, screen
+        self._opening = opening or Opening()
         self.status = ANSWERED
         self._asked = ""  # the last message
         self._answering = ""  # the title of the service that does
         self._since = 0.0  # it does
-        self._closed = self._paused = False
-        self._shown: Deferred[None] | None = None  # fires when an answer's end was
-        self._conversation, self._follower = self._open()
+        self._closed = self._paused = self._recalling = self._over = False
+        self._shown: Deferred[None] | None = None  # fires when this event was:
+        self._awaited = 0
+        self._room: Deferred[None] | None = None  # fires when the client takes more
+        self._conversation, self._follower = self._open(self._opening.conversation)
+
+    async def begin(self) -> None:
+        """Show what stands before the first prompt."""
+        if self._opening.greeting:
+            self._screen.quiet(self._opening.greeting)
+        if self._opening.conversation is None:
+            return
+        self._recalling = True
+        self._follower.pauseProducing()
+        try:
+            await self._recall()
+        except StoreError:
+            _log.failure("reading what was said before")
+            self._screen.quiet(
+                "What was said before can't be shown at the moment;"
+                " /history may help later."
+            )
+        self._recalling = False
+        if not self._paused:
+            self._follower.resumeProducing()
+        await self._conversation.idle()  # what was said before the program ended
+        await self._until_shown(self._conversation.last_seq)
 
     async def take(self, line: str, *, echoed: bool) -> bool:
         """Do what a line says; returns, when that is done, whether to go on.
@@ -133,11 +189,14 @@ class Chat:
     def resume(self) -> None:
         """The client can take more."""
         self._paused = False
-        self._follower.resumeProducing()
+        if not self._recalling:
+            self._follower.resumeProducing()
+        self._make_room()
 
     async def close(self) -> None:
         """The client is gone, or all is said."""
         self._closed = True
+        self._make_room()
         await self._desk.close(self._conversation)
         self._end_is_shown()
 
@@ -157,6 +216,7 @@ class Chat:
             self._screen.quiet(f"The answer has changed; what follows replaces {kept}.")
         elif isinstance(event, ReplyEnded):
             self._end(_last_line(event))
+        if event.seq >= self._awaited:
             self._end_is_shown()
 
     def delta(self, text: str) -> None:
@@ -176,17 +236,30 @@ class Chat:
         )
         self._end_is_shown()
 
+    def over(self) -> None:
+        """Nothing comes any more; who closed it says so."""
+        self._over = True
+        self._answering = ""
+        self._end_is_shown()
+
     # What lines say.
 
-    def _open(self) -> tuple[Conversation, Follower]:
-        conversation = self._desk.open()
-        follower = conversation.follow(self)
+    def _open(
+        self, conversation: Conversation | None = None
+    ) -> tuple[Conversation, Follower]:
+        if conversation is None:
+            conversation = self._desk.open()
+        self._over = False
+        follower = conversation.follow(self, conversation.last_seq)
         follower.catch_up()
         return conversation, follower
 
     async def _ask(self, text: str) -> None:
         self._asked = text
+        self._opening.used(self._conversation.id)
         try:
+            if self._conversation.elsewhere:
+                await self._conversation.refresh()
             ended = await self._conversation.say(text)
         except BadRequest as error:
             self._refuse(str(error))
@@ -201,49 +274,91 @@ class Chat:
             if self._closed:  # which stopped it
                 return
             self.status = self.status or _status(ended)
-            if self._follower.after < ended.seq:
-                self._shown = Deferred()
-                self._follower.catch_up()
-                await self._shown
+            await self._until_shown(ended.seq)
+
+    async def _until_shown(self, seq: int) -> None:
+        """Wait until the event with this number was shown."""
+        if self._follower.after < seq and not (self._closed or self._over):
+            self._shown, self._awaited = Deferred(), seq
+            self._follower.catch_up()
+            await self._shown
 
     async def _clear(self) -> None:
-        await self._desk.close(self._conversation)
+        try:
+            await self._desk.erase(self._conversation.id)
+        except StoreError:
+            _log.failure("erasing a conversation")
+            self._refuse(
+                "The conversation could not be erased; please try /clear again."
+            )
+            return
         if self._closed:  # meanwhile
             return
         self._conversation, self._follower = self._open()
+        self._opening.used(self._conversation.id)
         self._asked = ""
         self._screen.quiet("The conversation is forgotten; a new one begins.")
 
     async def _history(self) -> None:
-        after, standing = 0, list[ParagraphSaid]()
-        while events := await self._conversation.read(after):
-            after = events[-1].seq
-            for event in events:
-                standing = self._retell(event, standing)
-        if standing:
-            self._retell_reply(standing, "")
-        if not after:
+        empty = True
+        try:
+            async for passage in self._passages(sys.maxsize):
+                empty = False
+                await self._retell(passage)
+        except StoreError as error:
+            _log.warn("a transcript can't be read: {why}", why=str(error))
+            self._screen.quiet("The rest can't be read at the moment; try again soon.")
+            return
+        if empty:
             self._screen.quiet("Nothing was said yet.")
 
-    def _retell(self, event: Event, said: list[ParagraphSaid]) -> list[ParagraphSaid]:
-        """Show an event of the past, but paragraphs only when none is taken back."""
-        if isinstance(event, ParagraphSaid):
-            return [*said, event]
-        if isinstance(event, ReplyRevised):
-            return said[: event.keep]
-        if isinstance(event, ReplyEnded):
-            self._retell_reply(said, _last_line(event))
-        elif said:  # a reply whose end could not be stored
-            self._retell_reply(said, "")
-        if isinstance(event, CustomerSaid):
-            self._screen.said(event.text)
-        return []
+    async def _recall(self) -> None:
+        """Show the end of what was said, and know what was asked last."""
+        latest, earlier = deque[Passage](maxlen=_RECALLED), 0
+        async for passage in self._passages(self._follower.after):
+            earlier += len(latest) == _RECALLED
+            latest.append(passage)
+            if isinstance(passage, CustomerSaid):
+                self._asked = passage.text
+        if not self._opening.recalled:
+            return
+        if earlier:
+            texts = f"{earlier} earlier {'text is' if earlier == 1 else 'texts are'}"
+            self._screen.quiet(f"{texts} not shown; /history shows all.")
+        for passage in latest:
+            await self._retell(passage)
 
-    def _retell_reply(self, said: list[ParagraphSaid], last_line: str) -> None:
+    async def _passages(self, last: int) -> AsyncIterator[Passage]:
+        """What was said up to this number."""
+        retelling, after = Retelling(), 0
+        while after < last and (events := await self._conversation.read(after)):
+            after = events[-1].seq
+            for event in events:
+                if event.seq <= last:
+                    for passage in retelling.tell(event):
+                        yield passage
+        for passage in retelling.end():
+            yield passage
+
+    async def _retell(self, passage: Passage) -> None:
+        """Show a passage of the past as soon as the client can take it."""
+        if self._paused and not self._closed:
+            self._room = Deferred()
+            await self._room
+        if self._closed:
+            return
+        if isinstance(passage, CustomerSaid):
+            self._screen.said(passage.text)
+            return
         self._screen.begin("")
-        for paragraph in said:
+        for paragraph in passage.paragraphs:
             self._screen.paragraph(paragraph.text, paragraph.format)
-        self._screen.end(last_line)
+        self._screen.end("" if passage.ended is None else _last_line(passage.ended))
+
+    def _make_room(self) -> None:
+        if self._room is not None:
+            room, self._room = self._room, None
+            room.callback(None)
 
     def _end_is_shown(self) -> None:
         if self._shown is not None:

@@ -21,13 +21,13 @@ from twisted.internet.interfaces import (
     IReactorTime,
 )
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from supportbot.channels.chat import FAILED, Chat
+from supportbot.channels.chat import FAILED, Chat, Opening
 from supportbot.channels.line_splitter import LineSplitter
 from supportbot.channels.screen import Look, Screen
+from supportbot.context import Logger
 from supportbot.frontdesk import FrontDesk
 from supportbot.settings import LinesSettings
 
@@ -69,6 +69,7 @@ class Lines(Protocol):
         settings: the limits.
         look: how the chat looks.
         manner: how it behaves.
+        opening: how it begins, if it can be gone on with later.
 
     Attributes:
         finished: fires with the exit status when the connection is gone and nothing is
@@ -85,10 +86,12 @@ class Lines(Protocol):
         settings: LinesSettings,
         look: Look,
         manner: Manner,
+        opening: Opening | None = None,
     ) -> None:
         self._clock, self._settings, self._manner = reactor, settings, manner
         self._screen = Screen(reactor, look, self._write)
-        self._chat = Chat(reactor, desk, self._screen)
+        self._chat = Chat(reactor, desk, self._screen, opening)
+        self._recalls = opening is not None  # there is more to begin with than a prompt
         self._splitter = LineSplitter(settings.line)
         self._lines: deque[tuple[str | None, bool]] = deque()  # and: typed ahead
         self._busy = False  # a line is being taken
@@ -153,8 +156,12 @@ class Lines(Protocol):
 
     def connectionMade(self) -> None:
         self.transport.registerProducer(self, True)
-        self._screen.prompt()
-        self._await_line()
+        if self._recalls:
+            self._busy = True
+            Deferred.fromCoroutine(self._begin()).addErrback(self._broke)
+        else:
+            self._screen.prompt()
+            self._await_line()
 
     def dataReceived(self, data: bytes) -> None:
         for start in range(0, len(data), _PIECE):
@@ -218,6 +225,12 @@ class Lines(Protocol):
         if not self._busy:
             self._busy = True  # before the start, which may be the end as well
             Deferred.fromCoroutine(self._work()).addErrback(self._broke)
+
+    async def _begin(self) -> None:
+        await self._chat.begin()
+        if self._writable is not None:
+            await self._writable
+        await self._work()
 
     async def _work(self) -> None:
         while self._lines:

@@ -17,10 +17,10 @@ from twisted.internet.defer import (
 from twisted.internet.interfaces import IAddress, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from supportbot.context import Logger
 from supportbot.demo.request import Request, RequestReader, Unanswerable
 from supportbot.demo.script import Script
 
