@@ -1,8 +1,10 @@
-"""Run the real program, with real services, in tests that have to."""
+"""Run the real programs, with real services, in tests that have to."""
 
 from __future__ import annotations
 
+import http.client
 import itertools
+import json
 import os
 import pty
 import re
@@ -16,6 +18,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 60.0  # seconds after which a program that does not react has failed
@@ -228,3 +232,255 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
     return port
+
+
+class Server:
+    """`twist supportbot` as a process.
+
+    Args:
+        arguments: behind `supportbot`, but for `--http`.
+        env: its environment.
+        port: where it shall listen; a free one if None.
+        listening: a socket that listens already, handed over as systemd does it.
+
+    Attributes:
+        port: where it listens.
+        log: the lines that it has said so far.
+        process: it.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        port: int | None = None,
+        listening: socket.socket | None = None,
+    ) -> None:
+        command = [sys.executable, "-W", "error", "-m", "twisted", "supportbot"]
+        if listening is None:
+            self.port, handed = port or free_port(), ()
+            command += ["--http", f"tcp:{self.port}:interface=127.0.0.1", *arguments]
+        else:
+            self.port, handed = listening.getsockname()[1], (listening.fileno(),)
+            command += ["--http", "systemd:domain=INET:index=0", *arguments]
+            names = "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http"
+            script = f'export {names}; exec "$@" 3<&{listening.fileno()}'
+            command = ["bash", "-c", script, "bash", *command]
+        self.log = list[str]()
+        self._said = threading.Condition()
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=env or environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=handed,
+            text=True,
+        )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def until(self, words: str) -> None:
+        """Wait until the log says so."""
+
+        def said() -> bool:
+            return any(words in line for line in self.log) or self._ended
+
+        with self._said:
+            assert self._said.wait_for(said, PATIENCE), f"{words!r} never came"
+        assert any(words in line for line in self.log), "\n".join(self.log)
+
+    def stop(self) -> None:
+        """Have it end, and wait until its port is closed."""
+        self.process.send_signal(signal.SIGTERM)
+        self.until(f"Port {self.port} Closed")
+
+    def kill(self) -> None:
+        """End it where it stands."""
+        self.process.kill()
+        self.ended()
+
+    def ended(self) -> int:
+        """Wait for its end; returns the exit status."""
+        status = self.process.wait(timeout=PATIENCE)
+        self._listener.join(PATIENCE)
+        return status
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a request, and read the whole response."""
+        return ask(self.port, method, path, body, headers)
+
+    def said(self, message: str, **fields: object) -> Any:
+        """Say something; returns the whole answer's JSON."""
+        answer = self.ask("POST", "/api/chat", {"message": message, **fields})
+        assert answer.status == 200, answer
+        return answer.json
+
+    def events(
+        self, session_id: str, after: int | None = None, **query: object
+    ) -> EventStream:
+        """Follow a session."""
+        headers = {} if after is None else {"Last-Event-ID": str(after)}
+        path = f"/api/session/{session_id}/events?{urlencode(query)}"
+        return EventStream(self.port, "GET", path, None, headers)
+
+    def streamed(self, message: str, **fields: object) -> EventStream:
+        """Say something and follow the answer."""
+        body = {"message": message, "stream": True, **fields}
+        return EventStream(self.port, "POST", "/api/chat", body)
+
+    _ended = False
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._said:
+                self.log.append(line)
+                self._said.notify_all()
+        self.process.stdout.close()
+        with self._said:
+            self._ended = True
+            self._said.notify_all()
+
+
+@contextmanager
+def served(
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    port: int | None = None,
+    listening: socket.socket | None = None,
+) -> Iterator[Server]:
+    """A server that listens; it is gone afterwards."""
+    server = Server(*arguments, env=env, port=port, listening=listening)
+    try:
+        server.until("Starting reactor")
+        yield server
+    finally:
+        server.kill()
+
+
+class Answer:
+    """A whole response.
+
+    Attributes:
+        headers: by names in lower case.
+    """
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status, self.body = response.status, response.read()
+        self.headers = {k.lower(): v for k, v in response.getheaders()}
+
+    @property
+    def json(self) -> Any:
+        """The body's value."""
+        return json.loads(self.body)
+
+    def __repr__(self) -> str:
+        return f"{self.status} {self.body!r}"
+
+
+def ask(
+    port: int,
+    method: str,
+    path: str,
+    body: object = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """Send a request, and read the whole response."""
+    connection, response = _ask(port, method, path, body, headers)
+    try:
+        return Answer(response)
+    finally:
+        connection.close()
+
+
+_LAST = {"end", "bye"}  # types of events behind which nothing comes
+
+
+class EventStream:
+    """Server-sent events, each when it is there.
+
+    Attributes:
+        last_id: of the last event that had one.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._connection, self._response = _ask(port, method, path, body, headers)
+        self.status, self.last_id = self._response.status, ""
+        assert self.status == 200, Answer(self._response)
+
+    def next(self) -> tuple[str, Any] | None:
+        """Type and data of the next event; None when the response has ended."""
+        kind, data = "message", None
+        while line := self._response.readline().decode():
+            name, _, value = line.rstrip("\n").partition(": ")
+            if name == "id":
+                self.last_id = value
+            elif name == "event":
+                kind = value
+            elif name == "data":
+                data = json.loads(value)
+            elif not line.strip() and data is not None:
+                if kind in _LAST:
+                    assert self._response.read() == b""
+                    self.close()
+                return kind, data
+        self.close()
+        return None
+
+    def until(self, kind: str) -> Any:
+        """Read up to an event of this type; returns its data."""
+        while (event := self.next()) is not None:
+            if event[0] == kind:
+                return event[1]
+        raise AssertionError(f"{kind} never came")
+
+    def numbered(self, last: str) -> list[Any]:
+        """All events that have numbers, up to one of this type."""
+        events = []
+        while (event := self.next()) is not None:
+            if "seq" in event[1]:
+                events.append(event[1])
+            if event[0] == last:
+                return events
+        raise AssertionError(f"{last} never came; {events}")
+
+    def rest(self) -> list[Any]:
+        """The data of all that still comes."""
+        return [event[1] for event in iter(self.next, None)]
+
+    def close(self) -> None:
+        """Hang up."""
+        self._response.close()
+        self._connection.close()
+
+
+def _ask(
+    port: int,
+    method: str,
+    path: str,
+    body: object,
+    headers: Mapping[str, str] | None,
+) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    fields = dict(headers or {})
+    sent = None
+    if body is not None:
+        sent = json.dumps(body).encode()
+        fields["Content-Type"] = "application/json"
+    connection.request(method, path, sent, fields)
+    return connection, connection.getresponse()

@@ -12,28 +12,42 @@ import pytest
 
 from docs import make
 from supportbot import errors
+from supportbot.metrics import Metrics
 from supportbot.settings import (
     DEFAULT_SERVICES,
     Bounds,
     Breaking,
     ConversationSettings,
     Deadlines,
+    HttpSettings,
     LinesSettings,
     Retry,
     ServiceSettings,
     Settings,
+    TranscriptsSettings,
     load,
 )
+from supportbot.transcripts.faults import _POSTGRESQL, _SQLITE
+from supportbot.transcripts.servers import LEASE, REFRESH
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 ARCHITECTURE = (DOCS / "architecture.md").read_text("utf-8")
 FAULTS = (DOCS / "faults.md").read_text("utf-8")
+HTTP = (DOCS / "http.md").read_text("utf-8")
+OPERATING = (DOCS / "operating.md").read_text("utf-8")
 KINDS: list[type[errors.ServiceError]] = [
     kind
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, errors.ServiceError)
 ]
+
+
+PROGRAM = re.sub(  # its texts in one piece
+    r'"\n\s+f?"',
+    "",
+    "".join(p.read_text("utf-8") for p in (ROOT / "supportbot").rglob("*.py")),
+)
 
 
 def blocks(document: str) -> list[str]:
@@ -195,6 +209,8 @@ def test_all_settings_have_a_row() -> None:
     for shape, path in (
         (ConversationSettings, "conversation."),
         (LinesSettings, "lines."),
+        (HttpSettings, "http."),
+        (TranscriptsSettings, "transcripts."),
         (ServiceSettings, "services[]."),
         (Deadlines, "services[].deadlines."),
         (Bounds, "services[].bounds."),
@@ -206,9 +222,10 @@ def test_all_settings_have_a_row() -> None:
 
 
 def test_the_examples_load(tmp_path: Path) -> None:
-    documents = [make.made()["settings.md"], (ROOT / "README.md").read_text("utf-8")]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    documents = [make.made()["settings.md"], readme, OPERATING]
     examples = [example for document in documents for example in blocks(document)]
-    assert len(examples) == 3
+    assert len(examples) == 4
     for example in examples:
         file = tmp_path / "supportbot.toml"
         file.write_text(example, "utf-8")
@@ -224,7 +241,7 @@ def test_the_default_services_are_those_that_are_shown(tmp_path: Path) -> None:
 def test_the_variables_that_are_shown_change_something() -> None:
     document = make.made()["settings.md"]
     variables = re.findall(r"`(SUPPORTBOT_\w+__\w+)=(\S+)`", document)
-    assert len(variables) == 7
+    assert len(variables) == 9
     for name, value in variables:
         assert load(None, {name: value}) != Settings()
 
@@ -274,6 +291,10 @@ def test_the_classes_in_the_log_exist() -> None:
         errors.MessageTooLong(ConversationSettings().message),
         errors.TooManyWaiting(ConversationSettings().queue),
         errors.ConversationClosed(),
+        errors.ConversationErased(),
+        errors.ConversationBusy(),
+        errors.AnsweredElsewhere(),
+        errors.MessageIdTaken(),
     ],
     ids=repr,
 )
@@ -282,9 +303,6 @@ def test_what_is_said_to_messages_that_are_not_taken(error: errors.BadRequest) -
 
 
 def test_what_is_quoted_stands_in_the_program() -> None:
-    program = "".join(
-        path.read_text("utf-8") for path in (ROOT / "supportbot").rglob("*.py")
-    )
     for line in (
         "Something went wrong on our side; please ask again.",
         "Something went wrong on our side; this chat has to end.",
@@ -299,9 +317,62 @@ def test_what_is_quoted_stands_in_the_program() -> None:
         "the chat of a line client",
         "line client refused: ",
         "(stopped)",
+        # the database
+        "The end of this answer could not be stored.",
+        "What was said can't be shown at the moment; /history may help later.",
+        "The conversation could not be erased; please try /clear again.",
+        "This answer was interrupted on our side; please ask again.",
+        "transcripts can't be written to",
+        "transcripts are written again",
+        "transcripts are read again",
+        "answering a message",
+        "not stored or not read:",
+        "The rest of this answer can't be shown at the moment. Nothing that was said is"
+        " lost; please ask again in a few seconds.",
+        "This can't be stored or read at the moment. Nothing that was said is lost;"
+        " please send it again in a few seconds.",
+        # clients of HTTP
+        "This can't be taken just now; please send it again in a few seconds.",
+        "This session was deleted; please open a new one.",
+        "Too many follow this session already.",
+        "Something went wrong on our side.",
+        "answering a request",
+        "too many connections: ",
     ):
-        assert line in program
-        assert line in FAULTS
+        assert line in PROGRAM
+        assert line in " ".join(FAULTS.split())
+
+
+@pytest.mark.parametrize("document", [FAULTS, OPERATING], ids=["faults", "operating"])
+def test_what_ails_a_database_is_told_as_the_log_tells_it(document: str) -> None:
+    faults = [*_SQLITE.values(), *_POSTGRESQL.values()]
+    known = {f"{fault.reason}; {fault.cure}" for fault in faults}
+    told = re.findall(r"`(?:…: )?((?:the|another|no) [^`:]*; [^`…]*)`", document)
+    assert len(told) >= 3
+    assert [one for one in told if one not in known] == []
+
+
+# For those who run it
+
+
+def test_each_figure_is_explained() -> None:
+    metrics = Metrics()
+    metrics.attempt("s", errors.ByteRepeated(0x30, 512))
+    application = (ROOT / "supportbot" / "application.py").read_text("utf-8")
+    gauges = re.findall(r'gauge\(\s*"(\w+)"', application)
+    families = re.findall(rb"# TYPE (supportbot_\w+) ", metrics.exposed())
+    named = {f"supportbot_{gauge}" for gauge in gauges}
+    named |= {one.decode() for one in families if not one.endswith(b"_created")}
+    assert len(named) > 10
+    assert set(re.findall(r"^\| `(supportbot_\w+)` ", OPERATING, re.MULTILINE)) == named
+
+
+def test_each_route_is_explained() -> None:
+    api = (ROOT / "supportbot" / "channels" / "http" / "api.py").read_text("utf-8")
+    paths = re.findall(r'path="([^"]+)"', api)
+    paths += [f"/api/session/{{session_id}}/{what}" for what in ("events", "stop")]
+    for path in paths:
+        assert path.replace("{session_id}", "{id}") in HTTP
 
 
 # The house
@@ -322,13 +393,13 @@ def test_each_module_has_its_room() -> None:
 
 
 def test_the_house_fits_on_some_pages() -> None:
-    assert len(ARCHITECTURE.splitlines()) <= 150
+    assert len(ARCHITECTURE.splitlines()) <= 240
 
 
 def test_the_numbers_are_the_defaults() -> None:
     deadlines, bounds, retry, breaking = Deadlines(), Bounds(), Retry(), Breaking()
     lines, conversation = LinesSettings(), ConversationSettings()
-    service = DEFAULT_SERVICES[0]
+    http, service = HttpSettings(), DEFAULT_SERVICES[0]
     for document, phrases in (
         (
             ARCHITECTURE,
@@ -373,7 +444,48 @@ def test_the_numbers_are_the_defaults() -> None:
                 f"takes nothing for {lines.stall:g} s",
                 f"silent for {lines.idle / 60:g} min",
                 f"more than {lines.connections:,} TCP clients, or {lines.per_address}",
-                f"answers under way have {lines.drain:g} s to end",
+                f"answers under way have {Settings().drain:g} s to end",
+                f"tried again for {Settings().transcripts.patience:g} s",
+                f"dropped after {http.stall:g} s in which",
+                f"the head is not in within {http.head_time:g} s or the body within"
+                f" {http.body_time:g} s",
+                f"closed after {http.idle:g} s",
+                f"above {http.head // 1024} KiB or {http.headers} headers, a body above"
+                f" {http.body // 1024} KiB",
+                f"more than {http.messages} messages a minute in a session, or"
+                f" {http.address_messages} from an address; more than"
+                f" {http.address_sessions} new",
+                f"more than {conversation.followers} followers",
+                f"more than {http.connections:,} connections or what descriptors allow,"
+                f" or {http.per_address} from",
+            ),
+        ),
+        (
+            HTTP,
+            (
+                f"of a message | {conversation.message:,} |",
+                f"wait in a session | {conversation.queue} |",
+                f"a minute in a session | {http.messages} |",
+                f"a minute from an address | {http.address_messages} |",
+                f"an hour from an address | {http.address_sessions} |",
+                f"followers of a session | {conversation.followers} |",
+                f"and in all | {http.per_address}, {http.connections:,} |",
+                f"headers | {http.body:,}, {http.head:,}; {http.headers} |",
+                f"requests | {http.head_time:g}, {http.body_time:g}; {http.idle:g} |",
+                f"may take nothing | {http.stall:g} |",
+                f"then every {http.heartbeat:g} s",
+                f"may have {conversation.followers} followers",
+            ),
+        ),
+        (
+            OPERATING,
+            (
+                f"`transcripts.patience`, {Settings().transcripts.patience:g} s,",
+                f"says every {REFRESH:g} s that it lives; one that was not heard of for"
+                f" {LEASE:g} s",
+                f"answers under way have `drain`, {Settings().drain:g} s",
+                f"above `drain`, {Settings().drain:g} s",
+                f"a comment at least every {http.heartbeat:g} s",
             ),
         ),
     ):
@@ -381,12 +493,21 @@ def test_the_numbers_are_the_defaults() -> None:
         assert [phrase for phrase in phrases if phrase not in flowing] == []
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda p: p.name)
+PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    text = page.read_text("utf-8")
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
-    for target in re.findall(r"\]\(([^)]+)\)", text):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8")):
+        if target.startswith("https://"):
+            continue
         file, _, anchor = target.partition("#")
-        assert (page.parent / file).exists(), target
-        assert file or anchor in anchors, target
+        there = page.parent / file if file else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+def anchors(page: Path) -> set[str]:
+    """What can be linked to in a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}

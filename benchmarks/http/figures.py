@@ -1,0 +1,189 @@
+"""What was measured: medians, ratios of the same round, targets, and their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+import msgspec
+
+from benchmarks.http.servers import MEMORY, SQLITE, Kind
+
+OURS = "supportbot"
+_NONE = "-"
+MEASURES = {
+    "speed 1": ("conv/s, 1", ",.0f"),
+    "speed 50": ("50", ",.0f"),
+    "speed 500": ("500", ",.0f"),
+    "cpu 50": ("CPU s/1,000, 50", ".2f"),
+    "cpu 500": ("500", ".2f"),
+    "p50": ("delay ms, p50", ".2f"),
+    "p99": ("p99", ".2f"),
+    "memory": ("KiB/stream", ".1f"),
+}
+"""Titles and formats of what is measured."""
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One server in one round.
+
+    Attributes:
+        values: by the names of `MEASURES`; conversations a second, seconds of processor
+            time for 1,000 conversations, milliseconds, KiB.
+        others: the largest share of the processors that other programs took meanwhile.
+        generator: the largest share of its processor that the generator took.
+        wrong: answers that were not what they had to be, the first of them.
+    """
+
+    kind: Kind
+    round: int
+    values: dict[str, float]
+    others: float = 0.0
+    generator: float = 0.0
+    wrong: tuple[str, ...] = ()
+
+
+class Ratio(msgspec.Struct, frozen=True):
+    """Ours to a peer's, the median of the rounds in which both were measured.
+
+    Attributes:
+        least, most: of these rounds.
+    """
+
+    history: str
+    peer: str
+    measure: str
+    value: float
+    least: float
+    most: float
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What has to be reached.
+
+    Attributes:
+        measured: None if nothing was measured.
+        bound: the least, or with `most` the most.
+    """
+
+    name: str
+    measured: float | None
+    bound: float
+    most: bool
+
+    @property
+    def verdict(self) -> str:
+        """Whether it was reached, in words."""
+        if self.measured is None:
+            return "not measured"
+        met = self.measured <= self.bound if self.most else self.measured >= self.bound
+        return "met" if met else "not met"
+
+
+def medians_of(samples: Sequence[Sample]) -> dict[Kind, dict[str, float]]:
+    """For each server the medians of all rounds."""
+    values: dict[Kind, dict[str, list[float]]] = {}
+    for sample in samples:
+        of_kind = values.setdefault(sample.kind, {})
+        for name, value in sample.values.items():
+            of_kind.setdefault(name, []).append(value)
+    return {
+        kind: {name: median(each) for name, each in of_kind.items()}
+        for kind, of_kind in values.items()
+    }
+
+
+def ratios_of(samples: Sequence[Sample]) -> list[Ratio]:
+    """All ratios of ours to the peers'."""
+    at = {(sample.kind, sample.round): sample.values for sample in samples}
+    rounds = sorted({sample.round for sample in samples})
+    peers = sorted({kind.name for kind, _ in at} - {OURS, "raw"})
+    ratios = []
+    for history in (MEMORY, SQLITE):
+        for peer in peers:
+            for measure in MEASURES:
+                each = []
+                for number in rounds:
+                    ours = at.get((Kind(OURS, history), number), {}).get(measure)
+                    theirs = at.get((Kind(peer, history), number), {}).get(measure)
+                    if ours is not None and theirs:
+                        each.append(ours / theirs)
+                if each:
+                    ratios.append(
+                        Ratio(
+                            history, peer, measure, median(each), min(each), max(each)
+                        )
+                    )
+    return ratios
+
+
+def targets_of(samples: Sequence[Sample]) -> list[Target]:
+    """What was reached, beside what has to be."""
+    ratios = {
+        (each.history, each.peer, each.measure): each.value
+        for each in ratios_of(samples)
+    }
+    medians = medians_of(samples)
+    targets = []
+    for history in (MEMORY, SQLITE):
+        for measure, fastapi, aiohttp, most in (
+            ("speed 50", 6.0, 1.0, False),
+            ("speed 500", 6.0, 1.0, False),
+            ("p99", 0.5, 1.0, True),
+            ("memory", 0.25, 0.5, True),
+        ):
+            for peer, bound in (("fastapi", fastapi), ("aiohttp", aiohttp)):
+                value = ratios.get((history, peer, measure))
+                name = f"{history}: {measure}, of {peer}'s"
+                targets.append(Target(name, value, bound, most))
+        p99 = medians.get(Kind(OURS, history), {}).get("p99")
+        targets.append(Target(f"{history}: p99 in ms", p99, 2.0, True))
+    return targets
+
+
+def lines_of(samples: Sequence[Sample]) -> Iterator[str]:
+    """The tables."""
+    titles = "  ".join(f"{title:>15}" for title, _ in MEASURES.values())
+    yield f"{'medians':18}{titles}"
+    medians = medians_of(samples)
+    for kind in sorted(medians, key=lambda kind: (kind.history, kind.name)):
+        yield f"{kind!s:18}{_row(medians[kind])}"
+    ratios = ratios_of(samples)
+    if ratios:
+        yield ""
+        yield f"{'supportbot to':18}{titles}"
+        for history, peer in dict.fromkeys(
+            (each.history, each.peer) for each in ratios
+        ):
+            of_peer = {
+                each.measure: each.value
+                for each in ratios
+                if (each.history, each.peer) == (history, peer)
+            }
+            cells = (
+                f"{of_peer[name]:>15.2f}" if name in of_peer else f"{_NONE:>15}"
+                for name in MEASURES
+            )
+            yield f"{f'{peer}/{history}':18}{'  '.join(cells)}"
+    yield ""
+    yield f"{'target':36}measured   bound"
+    for target in targets_of(samples):
+        measured = _NONE if target.measured is None else f"{target.measured:.2f}"
+        sign = "≤" if target.most else "≥"
+        bound = f"{sign} {target.bound:<5g}"
+        yield f"{target.name:36}{measured:>8}  {bound} {target.verdict}"
+    yield ""
+    yield (
+        "raw: the upstream itself in the server's place; the most that this machine and"
+        " the generator can show."
+    )
+    yield "Its delay is that of the generator asking the upstream directly."
+    others = max((sample.others for sample in samples), default=0.0)
+    yield f"Other programs took at most {others:.0%} of the two processors in a run."
+
+
+def _row(values: dict[str, float]) -> str:
+    cells = []
+    for name, (_, form) in MEASURES.items():
+        cells.append(f"{values[name]:>15{form}}" if name in values else f"{_NONE:>15}")
+    return "  ".join(cells)
