@@ -8,9 +8,7 @@ would be written is named, and the exit status is 1.
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,18 +17,21 @@ import msgspec
 from msgspec import inspect as shapes
 from twisted.python.usage import Options
 
-from supportbot import options
+from supportbot import administration, options
 from supportbot.demo import __main__ as demo
+from supportbot.docstrings import Undocumented, documentation
 from supportbot.settings import (
     DEFAULT_SERVICES,
     Bounds,
     Breaking,
     ConversationSettings,
     Deadlines,
+    HttpSettings,
     LinesSettings,
     Retry,
     ServiceSettings,
     Settings,
+    TranscriptsSettings,
 )
 
 HERE = Path(__file__).parent
@@ -47,6 +48,26 @@ _PROGRAMS: Sequence[tuple[str, str, type[Options]]] = (
         "`twist` itself takes, such as `--log-file`, stands in front of `supportbot`.",
         options.Options,
     ),
+    (
+        "The schema of the database",
+        "`python3 main.py database`; after an installation also `supportbot database`.",
+        administration.DatabaseCommands,
+    ),
+    ("Bringing it up to date", "", administration.Upgrade),
+    (
+        "The transcripts",
+        "`python3 main.py transcripts`; after an installation also\n"
+        "`supportbot transcripts`. It may run beside a service on the same database.",
+        administration.TranscriptsCommands,
+    ),
+    ("Listing conversations", "", administration.List),
+    ("Showing a conversation", "", administration.Show),
+    (
+        "Exporting conversations",
+        "A line has what an event has on the wire, and its `conversation_id`.",
+        administration.Export,
+    ),
+    ("Erasing conversations", "", administration.Erase),
     ("The simulated services", "`python3 -m supportbot.demo`.", demo.Options),
 )
 _HELP_WIDTH = 80
@@ -95,14 +116,10 @@ _VARIABLES: dict[type[msgspec.Struct], str] = {
     Breaking: "SUPPORTBOT_SERVICES__TECH_SUPPORT__BREAKER__REST=60",
     ConversationSettings: "SUPPORTBOT_CONVERSATION__QUEUE=20",
     LinesSettings: "SUPPORTBOT_LINES__PER_ADDRESS=5",
+    HttpSettings: "SUPPORTBOT_HTTP__CHOSEN_IDS=false",
+    TranscriptsSettings: "SUPPORTBOT_TRANSCRIPTS__RETENTION=90",
 }
 """How a variable is named, shown for one setting of each class that has any."""
-
-_ENTRY = re.compile(r"(?P<names>\w+(?:, \w+)*):\s+(?P<meaning>\S.*)")
-
-
-class Undocumented(Exception):
-    """A class and its docstring don't have the same attributes."""
 
 
 def main(argv: Sequence[str], folder: Path = HERE) -> int:
@@ -176,31 +193,6 @@ def sections(shape: type[msgspec.Struct], path: str, heading: str) -> Iterator[s
         yield from tables
 
 
-def documentation(shape: type) -> tuple[str, dict[str, str]]:
-    """What a class's docstring says: about itself, and about its attributes.
-
-    An entry of the section `Attributes:` is `name: meaning`, or `first, second:
-    meaning` for several, and goes on in the lines that are indented further.
-
-    Raises:
-        Undocumented: an entry is not of that form.
-    """
-    text = inspect.cleandoc(shape.__doc__ or "")
-    about, _, rest = text.partition("\n\nAttributes:\n")
-    entries: list[str] = []
-    for line in rest.partition("\n\n")[0].splitlines():
-        if line.startswith("     ") and entries:
-            entries[-1] += f" {line.strip()}"
-        else:
-            entries.append(line.strip())
-    meant: dict[str, str] = {}
-    for entry in entries:
-        if (parts := _ENTRY.fullmatch(entry)) is None:
-            raise Undocumented(f"{shape.__name__}: expected NAME: MEANING, got {entry}")
-        meant |= dict.fromkeys(parts["names"].split(", "), parts["meaning"])
-    return about, meant
-
-
 def _row(cells: Sequence[str]) -> str:
     escaped = [cell.replace("|", r"\|") for cell in cells]
     return f"| {' | '.join(escaped)} |"
@@ -213,7 +205,8 @@ def _read(path: Path) -> str | None:
 def _command_line() -> str:
     parts = ["# Command line\n"]
     for title, call, kind in _PROGRAMS:
-        parts.append(f"## {title}\n\n{call}\n\n```\n{_help(kind())}\n```\n")
+        about = f"{call}\n\n" if call else ""
+        parts.append(f"## {title}\n\n{about}```\n{_help(kind())}\n```\n")
     return "\n".join(parts)
 
 
