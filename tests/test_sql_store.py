@@ -116,7 +116,7 @@ async def test_what_one_store_erases_gets_nothing_more_from_another(url: str) ->
 async def test_whoever_is_faster_nothing_is_left_of_what_is_erased(url: str) -> None:
     one = await opened(url)
     other = await opened(url)
-    for number in range(40):
+    for number in range(12):
         names = [f"a{number}-{place}" for place in range(3)]
         for name in names:
             await one.append(name, [paragraph(1)])
