@@ -333,6 +333,20 @@ class SlowSessionTests(HeldScene):
         self.assertEqual(done["outcome"], "failed")
         self.held.settle()
 
+    def test_what_a_reset_could_not_erase_is_not_told_any_more(self) -> None:
+        self.chat(session_id="s")
+        self.held.settle()
+        self.answer("<p>One.</p>")
+        self.held.settle()
+        resetting = self.ask("POST", "/api/reset/s")
+        self.held.store()  # the fact, but not what it is about
+        self.held.cuts.pop().done.errback(StoreError("the disk is full"))
+        self.refused(resetting.take_one(), 503)
+        asked = self.ask("GET", "/api/session/s")
+        self.held.settle()
+        session = asked.take_one().json
+        self.assertEqual((session["message_count"], session["history"]), (0, []))
+
     def test_a_message_that_is_being_stored_while_a_reset_begins(self) -> None:
         message = self.chat(session_id="s")
         self.held.searches.pop(0).fire()

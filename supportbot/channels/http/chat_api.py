@@ -30,7 +30,7 @@ from supportbot.channels.http.sse import Pulse, Stream
 from supportbot.context import conversation_id
 from supportbot.conversation import Conversation
 from supportbot.errors import ConversationClosed
-from supportbot.events import Event, ReplyEnded, ReplyStarted
+from supportbot.events import ConversationReset, Event, ReplyEnded, ReplyStarted
 from supportbot.frontdesk import FrontDesk
 from supportbot.ledger import Message, told
 from supportbot.settings import Settings
@@ -273,8 +273,17 @@ class ChatApi:
 def turns(events: list[Event]) -> list[Turn]:
     """The history that events tell."""
     return [
-        Turn("user" if one.customer else "assistant", one.text) for one in told(events)
+        Turn("user" if one.customer else "assistant", one.text)
+        for one in told(events[_forgotten(events) :])
     ]
+
+
+def _forgotten(events: list[Event]) -> int:
+    """How many of them a reset was to forget, though they could not be erased."""
+    for at in range(len(events) - 1, -1, -1):
+        if isinstance(events[at], ConversationReset):
+            return at
+    return 0
 
 
 def _settled(events: list[Event]) -> list[Event]:
