@@ -32,10 +32,8 @@ from supportbot.services.http_text import HTTP_TEXT
 from supportbot.services.signpost import Signpost
 from supportbot.services.third_party import ThirdParty
 from supportbot.settings import ServiceSettings, Settings
-from supportbot.transcripts.database import Database
 from supportbot.transcripts.measured import MeasuredStore
 from supportbot.transcripts.memory import MemoryStore
-from supportbot.transcripts.servers import this_server
 from supportbot.transcripts.sql import SqlStore
 
 __all__ = ["Application", "DemoSettings"]
@@ -84,11 +82,10 @@ class Application(TwistedService):
         routes = [self._route(one, demo) for one in settings.services]
         dispatcher = Dispatcher(routes, Signpost(settings.services))
         patience = settings.transcripts.patience
-        self._database = None if database is None else Database(database, patience)
         self._sql = (
             None
-            if self._database is None
-            else SqlStore(reactor, self._database, patience, time.time, this_server())
+            if database is None
+            else SqlStore(reactor, database, patience, time.time)
         )
         store: TranscriptStore = MeasuredStore(
             self._sql or MemoryStore(), self._metrics, time.perf_counter
@@ -142,8 +139,8 @@ class Application(TwistedService):
             StoreUnusable: the database can't be worked with.
         """
         super().startService()
-        if self._database is not None and self._sql is not None:
-            self._database.prepare(upgrade=self._database.dialect == "sqlite")
+        if self._sql is not None:
+            self._sql.prepare()
             self._sql.start().addErrback(_not_signed)
         if self._demo is not None:
             self._demo.startService()

@@ -107,16 +107,6 @@ class FrontDesk:
             self._let_go(conversation)
         return await self._load(id) or self._open.get(id)
 
-    async def find_or_open(self, id: str) -> Conversation:
-        """The conversation with this id, whether it was there or not.
-
-        Raises:
-            ConversationClosed: it was not, and we are shutting down.
-            StoreError: whether there is one can't be told.
-        """
-        conversation = await self.find(id)
-        return self.open(id) if conversation is None else conversation
-
     def title(self, service: str) -> str:
         """What customers call the service with this name."""
         return self._dispatcher.title(service)

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+from twisted.internet.threads import deferToThreadPool
+
+from supportbot.errors import StoreError
 from supportbot.settings import TranscriptsSettings
 from supportbot.transcripts.servers import Server
-from supportbot.transcripts.sql import SqlStore, open_store
+from supportbot.transcripts.sql import SqlStore
+from supportbot.transcripts.threads import Threads
 from supportbot.transcripts.writer import ThreadedReactor
 
 NOW = 1_000.0
@@ -23,6 +27,29 @@ def sqlite_url(folder: Path) -> str:
 def sqlite_file(folder: Path) -> sqlite3.Connection:
     """The same file, for another program."""
     return sqlite3.connect(folder / "transcripts.db", isolation_level=None, timeout=0)
+
+
+async def open_store(
+    reactor: ThreadedReactor,
+    url: str,
+    settings: TranscriptsSettings,
+    now: Callable[[], float],
+    server: Server | None = None,
+) -> SqlStore:
+    """A store that is prepared beside the reactor, and started."""
+    store = SqlStore(reactor, url, settings.patience, now, server)
+    opening = Threads(1, 1, name="opening")
+    opening.start()
+    try:
+        await deferToThreadPool(reactor, opening, store.prepare)
+    finally:
+        opening.stop()
+    try:
+        await store.start()
+    except StoreError:
+        await store.close()
+        raise
+    return store
 
 
 async def opened(

@@ -68,7 +68,10 @@ class FrontDeskTestCase(SynchronousTestCase):
         return self.successResultOf(finding)
 
     def find_or_open(self, id: str) -> Deferred[Conversation]:
-        return Deferred.fromCoroutine(self.desk.find_or_open(id))
+        async def find_or_open() -> Conversation:
+            return await self.desk.find(id) or self.desk.open(id)
+
+        return Deferred.fromCoroutine(find_or_open())
 
     def erase(self, id: str) -> Deferred[None]:
         return Deferred.fromCoroutine(self.desk.erase(id))

@@ -17,10 +17,9 @@ from supportbot.events import ParagraphSaid
 from supportbot.settings import TranscriptsSettings
 from supportbot.transcripts import schema
 from supportbot.transcripts.database import Database, default_url, upgrade
-from supportbot.transcripts.sql import open_store
 from supportbot.transcripts.tables import metadata
 from tests.postgres import Cluster
-from tests.sql_stores import opened, sqlite_url
+from tests.sql_stores import open_store, opened, sqlite_url
 
 pytest_plugins = ("tests.postgres_fixture",)
 

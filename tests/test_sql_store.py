@@ -24,8 +24,7 @@ from supportbot.settings import TranscriptsSettings
 from supportbot.transcripts.database import Database, upgrade
 from supportbot.transcripts.memory import MemoryStore
 from supportbot.transcripts.servers import LEASE, Server, this_server
-from supportbot.transcripts.sql import open_store
-from tests.sql_stores import NOW, opened, sqlite_file, sqlite_url
+from tests.sql_stores import NOW, open_store, opened, sqlite_file, sqlite_url
 
 pytest_plugins = ("tests.postgres_fixture",)
 
@@ -340,7 +339,7 @@ def test_sqlite_loses_nothing_when_the_power_fails(tmp_path: Path) -> None:
 _WRITER = """
 import sys
 from twisted.internet import defer, reactor, task
-from tests.sql_stores import opened
+from tests.sql_stores import open_store, opened
 from tests.test_sql_store import paragraph
 async def write(name, store):
     for seq in range(1, 100_000):

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from supportbot.context import Logger
+
 Broken = (SQLAlchemyError, sqlite3.Error, OSError)
 """All that the database may raise."""
 
@@ -94,3 +96,33 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, OSError):
         return Fault(error.strerror or kind, "put the file back, readable and writable")
     return Fault(kind, _SEE_LOG)
+
+
+class Outage:
+    """Tells the operator once when the database fails, and once when it is well again.
+
+    Args:
+        trouble: what the log says of the one, in front of the database's name.
+        relief: and of the other.
+        database: its name.
+    """
+
+    _log = Logger()
+
+    def __init__(self, trouble: str, relief: str, database: str) -> None:
+        self._trouble, self._relief, self._database = trouble, relief, database
+        self._lasts = False
+
+    def tell(self, fault: Fault | None) -> None:
+        """What came of the latest try: None if all was well."""
+        if fault is not None and not self._lasts:
+            self._log.error(
+                "{trouble} {database}: {reason}; {cure}",
+                trouble=self._trouble,
+                database=self._database,
+                reason=fault.reason,
+                cure=fault.cure,
+            )
+        elif fault is None and self._lasts:
+            self._log.info("{relief}", relief=self._relief)
+        self._lasts = fault is not None

@@ -14,15 +14,13 @@ from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-from supportbot.context import Logger
 from supportbot.errors import StoreError
 from supportbot.events import Event
 from supportbot.interfaces import Known, Listed
-from supportbot.settings import TranscriptsSettings
 from supportbot.transcripts import statements
 from supportbot.transcripts.batch import Append, Change, Job
 from supportbot.transcripts.database import READERS, Database
-from supportbot.transcripts.faults import Broken, Fault, fault_of
+from supportbot.transcripts.faults import Broken, Fault, Outage, fault_of
 from supportbot.transcripts.servers import REFRESH, Server, runs, this_server
 from supportbot.transcripts.statements import Statements
 from supportbot.transcripts.threads import Threads
@@ -38,50 +36,19 @@ _PAUSE = 0.1  # seconds between two attempts to read
 _decode = msgspec.json.Decoder(Event).decode
 
 
-async def open_store(
-    reactor: ThreadedReactor,
-    url: str,
-    settings: TranscriptsSettings,
-    now: Callable[[], float],
-    server: Server | None = None,
-) -> SqlStore:
-    """Open a database; a SQLite file is made, or brought up to date, where needed.
+class SqlStore:
+    """Keep events in a database; see `TranscriptStore`.
+
+    It has to be prepared, then started.
 
     Args:
         url: `sqlite:///PATH` or `postgresql+psycopg://USER@HOST/NAME`.
+        patience: seconds for which a database that is locked or gone is tried again.
         now: the time in seconds of UTC.
         server: who writes; this process when not given.
 
     Raises:
-        StoreUnusable: says in one line what, where, and how to mend it.
-    """
-    database = Database(url, settings.patience)
-    opening = Threads(1, 1, name="transcripts-opening")
-    opening.start()
-    upgrade = database.dialect == "sqlite"
-    try:
-        prepared = deferToThreadPool(
-            reactor, opening, lambda: database.prepare(upgrade=upgrade)
-        )
-        await prepared
-    finally:
-        opening.stop()
-    store = SqlStore(reactor, database, settings.patience, now, server or this_server())
-    try:
-        await store.start()
-    except StoreError:
-        await store.close()
-        raise
-    return store
-
-
-class SqlStore:
-    """Keep events in a database; see `TranscriptStore`. Made by `open_store`.
-
-    Args:
-        patience: seconds for which a database that is locked or gone is tried again.
-        now: the time in seconds of UTC.
-        server: who writes.
+        StoreUnusable: the URL names nothing that we can work with.
     """
 
     lasting = True
@@ -90,25 +57,39 @@ class SqlStore:
     def shared(self) -> bool:
         return self._database.dialect != "sqlite"
 
-    _log = Logger()
-
     def __init__(
         self,
         reactor: ThreadedReactor,
-        database: Database,
+        url: str,
         patience: float,
         now: Callable[[], float],
-        server: Server,
+        server: Server | None = None,
     ) -> None:
-        self._reactor, self._database, self._patience = reactor, database, patience
-        self._now, self._server, self._appends = now, server, count(1)
-        self._writer = Writer(reactor, database, patience)
+        self._reactor, self._patience, self._now = reactor, patience, now
+        self._database = Database(url, patience)
+        self._server, self._appends = server or this_server(), count(1)
+        self._writer = Writer(reactor, self._database, patience)
         self._readers = Threads(1, READERS, name="transcripts-reader")
         self._reading: set[Deferred[Any]] = set()
         self._ticks = LoopingCall(self._tick)
         self._ticks.clock = reactor
         self._signed_at = 0.0
-        self._refreshing = self._ailing = self._closed = False
+        self._refreshing = self._closed = False
+        self._outage = Outage(
+            "transcripts can't be read from",
+            "transcripts are read again",
+            self._database.name,
+        )
+
+    def prepare(self) -> None:
+        """See that we can work with the database; blocks.
+
+        A SQLite file is made, or brought up to date, where needed.
+
+        Raises:
+            StoreUnusable: says in one line what, where, and how to mend it.
+        """
+        self._database.prepare(upgrade=self._database.dialect == "sqlite")
 
     def start(self) -> Deferred[None]:
         """Fires when we are known as one who writes."""
@@ -268,7 +249,7 @@ class SqlStore:
         def over(result: Any) -> None:
             self._reading.discard(reading)
             fault, value = result if isinstance(result, tuple) else (None, result)
-            self._tell(fault)
+            self._outage.tell(fault)
             answer.callback(value)
 
         reading.addBoth(over)
@@ -299,15 +280,3 @@ class SqlStore:
                 failed.__cause__ = error
                 return None, Failure(failed)
             time.sleep(_PAUSE)
-
-    def _tell(self, fault: Fault | None) -> None:
-        if fault is not None and not self._ailing:
-            self._log.error(
-                "transcripts can't be read from {database}: {reason}; {cure}",
-                database=self._database.name,
-                reason=fault.reason,
-                cure=fault.cure,
-            )
-        elif fault is None and self._ailing:
-            self._log.info("transcripts are read again")
-        self._ailing = fault is not None

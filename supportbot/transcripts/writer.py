@@ -17,11 +17,10 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.python.failure import Failure
 
-from supportbot.context import Logger
 from supportbot.errors import StoreError
 from supportbot.transcripts.batch import Batch, Job, Outcome, Unclear
 from supportbot.transcripts.database import Database, checkpoint
-from supportbot.transcripts.faults import Broken, Fault, fault_of
+from supportbot.transcripts.faults import Broken, Fault, Outage, fault_of
 from supportbot.transcripts.statements import Statements
 from supportbot.transcripts.threads import Threads
 
@@ -61,8 +60,6 @@ class Writer:
         monotonic: the time in seconds, for the thread.
     """
 
-    _log = Logger()
-
     def __init__(
         self,
         reactor: ThreadedReactor,
@@ -76,7 +73,12 @@ class Writer:
         self._pool = Threads(1, 1, name="transcripts-writer")
         self._batches: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._waiting: deque[Job] = deque()
-        self._busy = self._due = self._ailing = self._closed = False
+        self._busy = self._due = self._closed = False
+        self._outage = Outage(
+            "transcripts can't be written to",
+            "transcripts are written again",
+            database.name,
+        )
         self._stopped: Deferred[None] = Deferred()
         # What follows belongs to the thread.
         self._connection: Connection | None = None
@@ -133,24 +135,11 @@ class Writer:
             while self._waiting and self._waiting[0].asked < latest:
                 jobs.append(self._waiting.popleft())  # waited as long as the others
             outcomes = [_failure(fault, written.cause) for _ in jobs]
-        self._tell(fault)
+        self._outage.tell(fault)
         for job, outcome in zip(jobs, outcomes, strict=True):
             job.done.callback(outcome)
         self._busy = False
         self._next()  # with all that came of it
-
-    def _tell(self, fault: Fault | None) -> None:
-        """Once when it goes wrong, and once when it is well again."""
-        if fault is not None and not self._ailing:
-            self._log.error(
-                "transcripts can't be written to {database}: {reason}; {cure}",
-                database=self._database.name,
-                reason=fault.reason,
-                cure=fault.cure,
-            )
-        elif fault is None and self._ailing:
-            self._log.info("transcripts are written again")
-        self._ailing = fault is not None
 
     def _end(self) -> None:
         self._pool.stop()
