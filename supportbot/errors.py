@@ -5,7 +5,7 @@
     ├── BadRequest                the customer's message can't be taken
     │   ├── MessageEmpty, MessageTooLong
     │   ├── MessageIdTaken
-    │   ├── TooManyWaiting
+    │   ├── TooManyWaiting, TooOften
     │   ├── AnsweredElsewhere, ConversationBusy
     │   └── ConversationClosed
     │       └── ConversationErased
@@ -92,6 +92,18 @@ class TooManyWaiting(BadRequest):
             " please send this one again later."
         )
         self.limit = limit
+
+
+class TooOften(BadRequest):
+    """More within a time than a limit allows.
+
+    Attributes:
+        seconds: until it may be tried again.
+    """
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"There were too many {what}; please wait a moment.")
+        self.seconds = seconds
 
 
 class MessageIdTaken(BadRequest):

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from supportbot import __version__
 from supportbot.channels.http.api import api
+from supportbot.channels.limits import Allowance
 from supportbot.errors import BodyCut, ByteRepeated, StoreError
 from tests.http_client import Response
 from tests.http_fakes import HeldScene, HttpScene
@@ -241,6 +242,7 @@ class WholeApiTests(HttpScene):
                 self.settings,
                 self.metrics,
                 lambda: self.resting,
+                Allowance(self.clock, self.settings.http),
             )
         )
 

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from supportbot.channels.http import limits
-from supportbot.channels.http.limits import Buckets, household
+from supportbot.channels import limits
+from supportbot.channels.limits import Allowance, Buckets, household
+from supportbot.errors import TooOften
+from supportbot.settings import HttpSettings
 
 
 def test_a_full_bucket_has_so_many_tokens() -> None:
@@ -86,3 +88,74 @@ def test_the_many_addresses_of_one_ipv6_client_count_as_one() -> None:
     assert household("2001:db8::1") == household("2001:db8:0:0:ffff::2")
     assert household("2001:db8::1") != household("2001:db8:0:1::1")
     assert household("fe80::1%eth0") == household("fe80::2")
+
+
+# What clients may do
+
+
+def allowance(
+    clock: Clock | None = None,
+    messages: int = 100,
+    address_messages: int = 100,
+    address_sessions: int = 100,
+) -> Allowance:
+    return Allowance(
+        clock or Clock(),
+        HttpSettings(
+            messages=messages,
+            address_messages=address_messages,
+            address_sessions=address_sessions,
+        ),
+    )
+
+
+def test_so_many_messages_in_a_session_whoever_says_them() -> None:
+    clock = Clock()
+    spending = allowance(clock, messages=2)
+    for client in ("192.0.2.1", ""):
+        spending.spend(client, "s", says=True)
+    with pytest.raises(TooOften, match="messages in this session") as refused:
+        spending.spend("192.0.2.2", "s", says=True)
+    assert refused.value.seconds == 30.0
+    spending.spend("192.0.2.2", "t", says=True)
+    clock.advance(30)
+    spending.spend("192.0.2.2", "s", says=True)
+
+
+def test_so_many_messages_from_an_address() -> None:
+    spending = allowance(address_messages=2)
+    spending.spend("192.0.2.1", "s", says=True)
+    spending.spend("192.0.2.1", None, says=True)
+    with pytest.raises(TooOften, match="messages from this address"):
+        spending.spend("192.0.2.1", "t", says=True)
+    spending.spend("192.0.2.1", opens=True)
+    spending.spend("192.0.2.2", "t", says=True)
+
+
+def test_so_many_sessions_from_an_address() -> None:
+    clock = Clock()
+    spending = allowance(clock, address_sessions=1)
+    spending.spend("2001:db8::1", opens=True)
+    with pytest.raises(TooOften, match="sessions from this address") as refused:
+        spending.spend("2001:db8::2", opens=True)
+    assert refused.value.seconds == 3_600.0
+    spending.spend("2001:db8::2", "s", says=True)
+    clock.advance(3_600)
+    spending.spend("2001:db8::2", opens=True, says=True)
+
+
+def test_limits_per_address_do_not_hold_for_proxies_and_who_has_none() -> None:
+    spending = allowance(address_messages=1, address_sessions=1)
+    for client in ("127.0.0.1", "::1", "") * 3:
+        spending.spend(client, "s", opens=True, says=True)
+
+
+def test_who_is_refused_has_spent_nothing() -> None:
+    spending = allowance(messages=2, address_messages=2, address_sessions=2)
+    spending.spend("192.0.2.1", "s", says=True)
+    spending.spend("192.0.2.2", "s", says=True)
+    for _ in range(5):
+        with pytest.raises(TooOften):
+            spending.spend("192.0.2.1", "s", opens=True, says=True)
+    spending.spend("192.0.2.1", "t", opens=True, says=True)
+    spending.spend("192.0.2.1", opens=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from base64 import urlsafe_b64encode
 
@@ -13,7 +12,6 @@ from twisted.internet.interfaces import IReactorTime
 from supportbot.channels.http.answering import Streamed, Whole
 from supportbot.channels.http.exchange import Exchange
 from supportbot.channels.http.following import Followed
-from supportbot.channels.http.limits import Buckets, household
 from supportbot.channels.http.problems import refused
 from supportbot.channels.http.routing import Call
 from supportbot.channels.http.shapes import (
@@ -27,6 +25,7 @@ from supportbot.channels.http.shapes import (
     Turn,
 )
 from supportbot.channels.http.sse import Pulse, Stream
+from supportbot.channels.limits import Allowance
 from supportbot.context import conversation_id
 from supportbot.conversation import Conversation
 from supportbot.errors import ConversationClosed
@@ -35,7 +34,6 @@ from supportbot.frontdesk import FrontDesk
 from supportbot.ledger import Message, told
 from supportbot.settings import Settings
 
-_MINUTE, _HOUR = 60.0, 3600.0
 _MESSAGE_ID = re.compile(r"[!-~]{1,128}")
 _SESSION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 _UNGUESSABLE = 22  # characters of a key that has 128 bits
@@ -45,20 +43,21 @@ class ChatApi:
     """What clients of the API can do.
 
     Args:
-        clock: for limits and heartbeats.
+        clock: for heartbeats.
         desk: finds the conversations.
         settings: the limits.
+        allowance: how often clients may do something.
     """
 
     def __init__(
-        self, clock: IReactorTime, desk: FrontDesk, settings: Settings
+        self,
+        clock: IReactorTime,
+        desk: FrontDesk,
+        settings: Settings,
+        allowance: Allowance,
     ) -> None:
-        self._desk, self._settings = desk, settings
-        http = settings.http
-        self._pulse = Pulse(clock, http.heartbeat)
-        self._said_there = Buckets(clock, http.messages, _MINUTE)
-        self._said_from = Buckets(clock, http.address_messages, _MINUTE)
-        self._opened_from = Buckets(clock, http.address_sessions, _HOUR)
+        self._desk, self._settings, self._allowance = desk, settings, allowance
+        self._pulse = Pulse(clock, settings.http.heartbeat)
 
     # Messages
 
@@ -94,8 +93,6 @@ class ChatApi:
         nothing twice: its `Last-Event-ID` tells which message it meant.
         """
         query: ChatQuery = call.query
-        if call.exchange.method == b"HEAD":
-            raise refused(405, "", (b"allow", b"GET, OPTIONS"))  # this says something
         came = _parsed(call.exchange.header(b"last-event-id") or "")
         if (
             came is not None
@@ -140,7 +137,7 @@ class ChatApi:
 
     async def new_session(self, call: Call) -> SessionDone:
         """A session in which nothing was said yet."""
-        self._may(call.exchange, opens=True)
+        self._allowance.spend(call.exchange.client, opens=True)
         conversation = await self._desk.open_durably()
         return SessionDone("New session created", conversation.id)
 
@@ -216,11 +213,11 @@ class ChatApi:
             if conversation is None and chosen and not self._settings.http.chosen_ids:
                 raise _unknown(session_id)
         if conversation is None:
-            self._may(exchange, session_id, opens=True, says=True)
+            self._allowance.spend(exchange.client, session_id, opens=True, says=True)
             conversation = self._desk.open(session_id)
             conversation_id.set(conversation.id)
         elif message_id is None or not conversation.knows(message_id):
-            self._may(exchange, session_id, says=True)
+            self._allowance.spend(exchange.client, session_id, says=True)
         return conversation, await conversation.take(text, message_id)
 
     async def _found(self, session_id: str) -> Conversation | None:
@@ -240,34 +237,6 @@ class ChatApi:
     ) -> None:
         stream = Stream(call.exchange, self._pulse, call.headers)
         Streamed(stream, conversation, message, shown).begin()
-
-    # Limits
-
-    def _may(
-        self,
-        exchange: Exchange,
-        session_id: str | None = None,
-        *,
-        opens: bool = False,
-        says: bool = False,
-    ) -> None:
-        """Refuse what is too much; what is refused costs nothing."""
-        wanted: list[tuple[Buckets, str, str]] = []
-        if exchange.client not in {"", *self._settings.http.proxies}:
-            who = household(exchange.client)
-            if opens:
-                wanted.append((self._opened_from, who, "sessions from this address"))
-            if says:
-                wanted.append((self._said_from, who, "messages from this address"))
-        if says and session_id is not None:
-            wanted.append((self._said_there, session_id, "messages in this session"))
-        for buckets, name, what in wanted:
-            if (wait := buckets.wait(name)) > 0:
-                seconds = b"%d" % math.ceil(wait)
-                told = f"There were too many {what}; please wait a moment."
-                raise refused(429, told, (b"retry-after", seconds))
-        for buckets, name, _ in wanted:
-            buckets.take(name)
 
 
 def turns(events: list[Event]) -> list[Turn]:
