@@ -14,6 +14,7 @@ from supportbot.channels.http.chat_api import ChatApi
 from supportbot.channels.http.operator_api import OperatorApi
 from supportbot.channels.http.routing import Router
 from supportbot.channels.http.server import HttpServer
+from supportbot.channels.limits import Allowance
 from supportbot.dispatcher import Dispatcher, Route
 from supportbot.frontdesk import FrontDesk
 from supportbot.interfaces import TranscriptStore
@@ -117,12 +118,14 @@ class HttpScene(SynchronousTestCase):
 
     def handlers(self) -> tuple[ChatApi, OperatorApi]:
         """The API without its documentation, which takes its time to write."""
-        return ChatApi(self.clock, self.desk, self.settings), OperatorApi(
+        allowance = Allowance(self.clock, self.settings.http)
+        return ChatApi(self.clock, self.desk, self.settings, allowance), OperatorApi(
             self.clock, self.desk, self.store, self.metrics, lambda: self.resting
         )
 
     def listen(self, router: Router) -> None:
-        self.server = HttpServer(self.clock, self.settings.http, router.answer)
+        self.server = HttpServer(self.clock, self.settings.http)
+        self.factory = self.server.factory(router.answer)
 
     def tearDown(self) -> None:
         for client in self.clients:
@@ -135,7 +138,7 @@ class HttpScene(SynchronousTestCase):
     def join(self, host: str | None = "127.0.0.1") -> HttpClient:
         """A client; by default one for whom no limit per address holds."""
         client = HttpClient(self.clock, host)
-        client.connect(self.server)
+        client.connect(self.factory)
         self.clients.append(client)
         return client
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -42,8 +43,10 @@ class Connected(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1_000_000)
-        self.server = HttpServer(self.clock, SETTINGS, self.answer)
+        self.server = HttpServer(self.clock, SETTINGS)
+        self.factory = self.server.factory(lambda exchange: self.answer(exchange))
         self.exchanges: list[Exchange] = []
+        self.answer: Callable[[Exchange], None] = self.exchanges.append
         self.clients: list[HttpClient] = []
         self.client = self.join()
 
@@ -59,12 +62,9 @@ class Connected(SynchronousTestCase):
     def met(self) -> int:
         return len(self.clients)
 
-    def answer(self, exchange: Exchange) -> None:
-        self.exchanges.append(exchange)
-
     def join(self, **kinds: Any) -> HttpClient:
         client = HttpClient(self.clock, **kinds)
-        client.connect(self.server)
+        client.connect(self.factory)
         self.clients.append(client)
         return client
 
@@ -130,7 +130,7 @@ class RequestTests(Connected):
         def answer(exchange: Exchange) -> None:
             exchange.header(b"authorization")
 
-        self.server._answer = answer
+        self.answer = answer
         self.client.request(headers=[("Authorization", "a"), ("Authorization", "b")])
         response = self.client.take_one()
         self.assertEqual(response.status, 400)
@@ -188,7 +188,7 @@ class RequestTests(Connected):
         self.assertTrue(self.client.heard)
 
     def test_a_client_that_asks_and_never_reads_is_not_answered_on(self) -> None:
-        self.server._answer = lambda exchange: exchange.respond(200, b"x" * 900, "a/b")
+        self.answer = lambda exchange: exchange.respond(200, b"x" * 900, "a/b")
         client = self.join(room=1000)
         client.stop_reading()
         for _ in range(100):
@@ -200,7 +200,7 @@ class RequestTests(Connected):
         self.assertEqual(len(client.take()), 5000)
 
     def test_requests_that_were_read_ahead_are_answered_when_it_reads(self) -> None:
-        self.server._answer = lambda exchange: exchange.respond(200, b"x" * 900, "a/b")
+        self.answer = lambda exchange: exchange.respond(200, b"x" * 900, "a/b")
         client = self.join(room=1000)
         client.stop_reading()
         client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3)
@@ -212,7 +212,7 @@ class RequestTests(Connected):
         self.assertEqual(len(client.take()), 1)
 
     def test_requests_answered_at_once_do_not_pile_up_on_the_stack(self) -> None:
-        self.server._answer = lambda exchange: exchange.respond(200, b"", "a/b")
+        self.answer = lambda exchange: exchange.respond(200, b"", "a/b")
         self.client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5000)
         self.assertEqual(len(self.client.take()), 5000)
 
@@ -600,7 +600,7 @@ class ResponseTests(Connected):
         def answer(exchange: Exchange) -> None:
             raise ZeroDivisionError("a secret")
 
-        self.server._answer = answer
+        self.answer = answer
         self.client.request()
         response = self.client.take_one()
         self.assertEqual(response.status, 500)
@@ -611,7 +611,7 @@ class ResponseTests(Connected):
         def answer(exchange: Exchange) -> None:
             raise refused(405, "Not here.", (b"Allow", b"GET"))
 
-        self.server._answer = answer
+        self.answer = answer
         self.client.request()
         self.assertEqual(self.client.take_one().headers["allow"], "GET")
 
@@ -776,7 +776,7 @@ def test_requests_are_the_same_however_they_are_cut(cuts: set[int]) -> None:
         exchange.respond(200, b"", "a/b")
 
     client = HttpClient(Clock())
-    client.connect(HttpServer(client._clock, HttpSettings(), answer))
+    client.connect(HttpServer(client._clock, HttpSettings()).factory(answer))
     edges = [0, *sorted(cuts), len(REQUESTS)]
     for start, end in pairwise(edges):
         client.send(REQUESTS[start:end])
@@ -792,10 +792,11 @@ def test_requests_are_the_same_however_they_are_cut(cuts: set[int]) -> None:
 @given(st.binary(max_size=300), st.integers(1, 300))
 def test_no_bytes_whatever_break_it(noise: bytes, cut: int) -> None:
     clock = Clock()
-    server = HttpServer(clock, HttpSettings(), lambda e: e.respond(200, b"", "a/b"))
+    server = HttpServer(clock, HttpSettings())
+    factory = server.factory(lambda exchange: exchange.respond(200, b"", "a/b"))
     for prefix in (b"", b"GET ", GET, POST + b"Transfer-Encoding: chunked\r\n\r\n"):
         client = HttpClient(clock)
-        client.connect(server)
+        client.connect(factory)
         client.send(prefix + noise[:cut])
         client.send(noise[cut:] + b"\r\n\r\n")
         for response in client.take():

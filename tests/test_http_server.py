@@ -57,7 +57,8 @@ class Served(SynchronousTestCase):
 
     def serve(self, **changes: Any) -> None:
         settings = msgspec.structs.replace(SETTINGS, **changes)
-        self.server = HttpServer(self.clock, settings, self.exchanges.append)
+        self.server = HttpServer(self.clock, settings)
+        self.factory = self.server.factory(self.exchanges.append)
 
     def tearDown(self) -> None:
         for client in self.clients:
@@ -71,7 +72,7 @@ class Served(SynchronousTestCase):
 
     def join(self, host: str | None = "192.0.2.7") -> HttpClient:
         client = HttpClient(self.clock, host)
-        client.connect(self.server)
+        client.connect(self.factory)
         self.clients.append(client)
         return client
 
@@ -91,12 +92,12 @@ class Served(SynchronousTestCase):
 
 class LimitTests(Served):
     def test_it_is_a_factory(self) -> None:
-        verifyObject(IProtocolFactory, self.server)
-        verifyObject(IProtocolNegotiationFactory, self.server)
-        self.assertEqual(self.server.acceptableProtocols(), [b"http/1.1"])
-        self.assertFalse(self.server.noisy)
-        self.server.doStart()
-        self.server.doStop()
+        verifyObject(IProtocolFactory, self.factory)
+        verifyObject(IProtocolNegotiationFactory, self.factory)
+        self.assertEqual(self.factory.acceptableProtocols(), [b"http/1.1"])
+        self.assertFalse(self.factory.noisy)
+        self.factory.doStart()
+        self.factory.doStop()
 
     def test_connections_are_counted(self) -> None:
         first, second = self.join(), self.join()
@@ -322,7 +323,7 @@ class Wire(HttpClient):
 class PeerTests(Served):
     def test_peers_that_vanish_are_noticed(self) -> None:
         client = Wire(self.clock)
-        client.connect(self.server)
+        client.connect(self.factory)
         self.clients.append(client)
         self.assertTrue(client.keep_alive)
         self.assertTrue(client.no_delay)
@@ -334,7 +335,7 @@ class PeerTests(Served):
         beneath = Wire(self.clock)
         client = Wire(self.clock)
         client.transport = beneath  # type: ignore[attr-defined]
-        client.connect(self.server)
+        client.connect(self.factory)
         self.clients.append(client)
         self.assertIn((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), beneath.handle.options)
         self.assertEqual(client.handle.options, {})
@@ -342,7 +343,7 @@ class PeerTests(Served):
     def test_nobody_vanishes_from_a_unix_socket(self) -> None:
         client = Wire(self.clock)
         alsoProvides(client, IUNIXTransport)
-        client.connect(self.server)
+        client.connect(self.factory)
         self.clients.append(client)
         self.assertEqual(client.handle.options, {})
 
@@ -354,7 +355,7 @@ class PeerTests(Served):
 
 
 def test_a_deferred_is_all_that_drain_gives() -> None:
-    server = HttpServer(Clock(), SETTINGS, lambda exchange: None)
+    server = HttpServer(Clock(), SETTINGS)
     assert isinstance(server.drain(1.0), Deferred)
 
 
@@ -389,8 +390,8 @@ async def conversed(listening: str, client: Any) -> list[bytes]:
     def answer(exchange: Exchange) -> None:
         exchange.respond(200, b"{}", "application/json")
 
-    server = HttpServer(reactor, SETTINGS, answer)
-    port = await serverFromString(reactor, listening).listen(server)
+    server = HttpServer(reactor, SETTINGS)
+    port = await serverFromString(reactor, listening).listen(server.factory(answer))
     lines = []
     for request in (GET, BAD + b"x" * 500_000):
         reader = Reader(request)

@@ -15,9 +15,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from supportbot.channels.http import shapes
 from supportbot.channels.http.openapi import document
-from supportbot.channels.http.openapi_schemas import Schemas, structs
 from supportbot.channels.http.operations import JSON, SSE, TEXT, Operation
-from supportbot.channels.http.problems import Fault, Problem
+from supportbot.channels.http.problems import CONTENT_TYPE, Fault, Problem
+from supportbot.channels.schemas import Schemas, structs
 from supportbot.docstrings import Undocumented
 from supportbot.events import CustomerSaid
 
@@ -372,3 +372,14 @@ def test_a_docstring_must_not_speak_of_what_there_is_not() -> None:
 def test_classes_are_found_wherever_they_stand() -> None:
     nested = dict[str, list[tuple[Gift, int]]] | None
     assert [*structs([nested, Wish])] == [Wish, Gift]
+
+
+def test_what_becomes_a_websocket_has_no_answer() -> None:
+    of = made([row("GET", "/ws", "talk", upgrades=True)])
+    assert list(OpenAPIV31SpecValidator(of).iter_errors()) == []
+    responses = operation("talk", of)["responses"]
+    assert [*responses] == ["101", "400", "403", "426", "503"]
+    assert "content" not in responses["101"]
+    wants = of["components"]["responses"]["UpgradeRequired"]
+    assert wants["headers"]["Upgrade"]["schema"] == {"type": "string"}
+    assert wants["content"][CONTENT_TYPE]["example"]["status"] == 426

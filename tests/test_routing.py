@@ -64,12 +64,14 @@ class RoutingTests(SynchronousTestCase):
                 self.row("POST", "/things/{id}/stop"),
                 self.row("GET", "/files/{path}"),
                 self.row("DELETE", "/locked", operator=True),
+                self.row("GET", "/says", safe=False),
+                self.row("GET", "/socket", upgrades=True),
             ],
             settings,
         )
-        self.server = HttpServer(self.clock, settings, router.answer)
+        server = HttpServer(self.clock, settings)
         self.client = HttpClient(self.clock)
-        self.client.connect(self.server)
+        self.client.connect(server.factory(router.answer))
 
     def tearDown(self) -> None:
         self.client.vanish()
@@ -124,6 +126,16 @@ class RoutingTests(SynchronousTestCase):
         response = self.ask("HEAD", "/things/a")
         self.assertEqual((response.status, response.body), (200, b""))
         self.assertGreater(int(response.headers["content-length"]), 0)
+
+    def test_a_get_that_does_more_than_look_is_not_tried_with_head(self) -> None:
+        for target in ("/says", "/socket"):
+            with self.subTest(target=target):
+                response = self.ask("HEAD", target)
+                self.assertEqual(response.status, 405)
+                self.assertEqual(response.headers["allow"], "GET, OPTIONS")
+                self.assertEqual(self.calls, [])
+                self.assertEqual(self.ask("GET", target).status, 200)
+                self.calls.clear()
 
     def test_bodies_and_queries_have_their_shapes(self) -> None:
         wish = {"name": "sock", "places": [{"city": "Bonn", "floors": [1]}]}
@@ -192,3 +204,107 @@ class RoutingTests(SynchronousTestCase):
         self.assertEqual(self.calls, [])
         token = ("Authorization", "Bearer token")
         self.assertEqual(self.ask("DELETE", "/locked", None, token).status, 200)
+
+
+class WelcomeTests(SynchronousTestCase):
+    """Whose pages may open a WebSocket."""
+
+    def setUp(self) -> None:
+        self.clock, self.opened = Clock(), 0
+        self.serve(hosts=("chat.example",))
+
+    def serve(self, **changes: Any) -> None:
+        async def answer(call: Call) -> None:
+            self.opened += 1
+            call.respond(204)
+
+        row = Operation(
+            method="GET", path="/ws", name="ws", answer=answer, upgrades=True
+        )
+        settings = HttpSettings(**changes)
+        server = HttpServer(self.clock, settings)
+        self.factory = server.factory(Router([row], settings).answer)
+
+    def ask(
+        self, *headers: tuple[str, str], host: str = "chat.example", method: str = "GET"
+    ) -> Response:
+        client = HttpClient(self.clock)
+        client.connect(self.factory)
+        client.request(method, "/ws", headers, host=host)
+        response = client.take_one()
+        client.vanish()
+        return response
+
+    def refuses(self, status: int, *asked: Any, **others: Any) -> None:
+        before = self.opened
+        response = self.ask(*asked, **others)
+        self.assertEqual(response.status, status)
+        self.assertEqual(response.headers["content-type"], "application/problem+json")
+        self.assertEqual(self.opened, before)
+
+    def test_our_own_pages_and_those_who_are_no_page(self) -> None:
+        for host, *headers in (
+            ("chat.example",),
+            ("chat.example", ("Origin", "http://chat.example")),
+            ("chat.example", ("Origin", "https://chat.example")),  # by way of a proxy
+            ("chat.example:443", ("Origin", "https://chat.example")),
+            ("chat.example:8443", ("Origin", "https://chat.example:8443")),
+            ("localhost:8000", ("Origin", "http://localhost:8000")),
+            ("[::1]:8000", ("Origin", "http://[::1]:8000")),
+            ("127.0.0.1", ("Origin", "https://x.y"), ("Sec-Fetch-Site", "same-origin")),
+        ):
+            with self.subTest(host=host, headers=headers):
+                self.assertEqual(self.ask(*headers, host=host).status, 204)
+
+    def test_nobody_else_s(self) -> None:
+        for origin in (
+            "https://evil.example",
+            "https://chat.example.evil.example",
+            "https://evil.example/chat.example",
+            "https://chat.example@evil.example",
+            "https://chat.example:444",
+            "https://chat.example https://evil.example",
+            "https://chat.example, https://evil.example",
+            "ws://chat.example",
+            "chat.example",
+            "null",
+            "",
+        ):
+            with self.subTest(origin=origin):
+                self.refuses(403, ("Origin", origin))
+        self.refuses(403, ("Sec-Fetch-Site", "cross-site"))
+        self.refuses(403, ("Origin", "null"), ("Sec-Fetch-Site", "cross-site"))
+        self.refuses(403, ("Origin", "http://a.chat.example"))
+        self.refuses(403, ("Origin", "http://localhost:3000"), host="localhost:8000")
+
+    def test_two_origins_are_none(self) -> None:
+        ours = ("Origin", "https://chat.example")
+        self.refuses(400, ours, ours)
+        self.refuses(400, ours, ("Origin", "https://evil.example"))
+
+    def test_a_name_that_an_attacker_lets_point_to_us(self) -> None:
+        self.refuses(421, ("Origin", "http://evil.example"), host="evil.example")
+        same = ("Sec-Fetch-Site", "same-origin")
+        self.refuses(421, ("Origin", "http://evil.example"), same, host="evil.example")
+
+    def test_those_of_the_settings(self) -> None:
+        self.serve(hosts=("chat.example",), origins=("https://shop.example",))
+        for site in ("cross-site", "same-site"):
+            shop = ("Origin", "https://shop.example"), ("Sec-Fetch-Site", site)
+            self.assertEqual(self.ask(*shop).status, 204)
+        self.refuses(403, ("Origin", "http://shop.example"))
+        self.refuses(403, ("Origin", "null"))
+        self.serve(hosts=("chat.example",), origins=("*",))
+        self.assertEqual(self.ask(("Origin", "https://evil.example")).status, 204)
+
+    def test_browsers_need_not_ask_before(self) -> None:
+        self.serve(hosts=("chat.example",), origins=("*",))
+        response = self.ask(
+            ("Origin", "https://shop.example"),
+            ("Access-Control-Request-Method", "GET"),
+            method="OPTIONS",
+        )
+        self.assertEqual(response.status, 204)
+        self.assertEqual(response.headers["allow"], "GET, OPTIONS")
+        self.assertFalse([one for one in response.headers if "access-control" in one])
+        self.assertEqual(self.opened, 0)

@@ -17,6 +17,7 @@ from supportbot.channels.http.operator_api import OperatorApi
 from supportbot.channels.http.pages import Pages
 from supportbot.channels.http.problems import refused
 from supportbot.channels.http.routing import Call, Router
+from supportbot.channels.limits import Allowance
 from supportbot.frontdesk import FrontDesk
 from supportbot.interfaces import TranscriptStore
 from supportbot.metrics import Metrics
@@ -37,11 +38,17 @@ def api(
     settings: Settings,
     metrics: Metrics,
     resting: Callable[[], Mapping[str, bool]],
+    allowance: Allowance,
+    more: Sequence[Operation] = (),
 ) -> Router:
-    """The router of the whole API; see `ChatApi` and `OperatorApi`."""
-    chat = ChatApi(clock, desk, settings)
+    """The router of the whole API; see `ChatApi` and `OperatorApi`.
+
+    Args:
+        more: rows of other channels on the same port.
+    """
+    chat = ChatApi(clock, desk, settings, allowance)
     operator = OperatorApi(clock, desk, store, metrics, resting)
-    operations = table(chat, operator)
+    operations = [*table(chat, operator), *more]
     return Router([*operations, *_documentation(operations)], settings.http)
 
 
@@ -82,6 +89,7 @@ def table(chat: ChatApi, operator: OperatorApi) -> Sequence[Operation]:
                 " no more."
             ),
             query=shapes.ChatQuery,
+            safe=False,
             headers={"Last-Event-ID": "`id` of the last event that came."},
             streams=shapes.ChatStream,
             problems=(204, 404, 409, 429, 503),

@@ -6,10 +6,12 @@ trickle in don't move.
 
     connected ──► head ──► body ──► answering ──► idle ──► head …
     any of them ──► closing, at once or after a refusal that the client may still read
+    answering ──► upgraded: another protocol has the connection, until it is lost
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import (
@@ -23,11 +25,12 @@ from twisted.web.http import _ChunkedTransferDecoder, _MalformedChunkedDataError
 
 from supportbot.channels.http import problems
 from supportbot.channels.http.deadlines import Deadline
-from supportbot.channels.http.exchange import Exchange
+from supportbot.channels.http.exchange import Exchange, Upgraded
 from supportbot.channels.http.heads import Head, Hosts, parse_head
 from supportbot.channels.http.problems import Refused, refused
 from supportbot.channels.http.responses import response_head
 from supportbot.channels.peers import notice_vanishing, plain, send_no_more
+from supportbot.context import Logger
 from supportbot.settings import HttpSettings
 
 _LINGER = 2.0  # seconds that a refused client gets to read why
@@ -35,6 +38,7 @@ _LINGER_BYTES = 1024 * 1024  # that it may go on sending meanwhile
 _AHEAD = 16 * 1024  # bytes read ahead while a request is answered
 _OVERHEAD = 8  # bytes of chunked coding for one byte of the body; honest ones need 6
 _TLS_HANDSHAKE = 0x16
+_log = Logger()
 
 
 class Owner(Protocol):
@@ -52,9 +56,6 @@ class Owner(Protocol):
     hosts: Hosts
     draining: bool
 
-    def answer(self, exchange: Exchange) -> None:
-        """Answer a request."""
-
     def date_line(self) -> bytes:
         """The Date header."""
 
@@ -69,6 +70,7 @@ class Connection(http.HTTPChannel):
         owner: the server.
         host: the peer's address, or nothing if it has none.
         trusted: the peer is a proxy, which names its clients.
+        answer: is called with each whole, valid request.
 
     Attributes:
         host: as given.
@@ -77,6 +79,7 @@ class Connection(http.HTTPChannel):
 
     # In a dict that a Twisted class fills already, they would cost a kilobyte.
     __slots__ = (
+        "_answer",
         "_begun",
         "_body",
         "_closing",
@@ -92,15 +95,22 @@ class Connection(http.HTTPChannel):
         "_settings",
         "_skipped",
         "_unread",
+        "_upgraded",
         "_wire",
         "host",
         "trusted",
     )
 
-    def __init__(self, owner: Owner, host: str, trusted: bool) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        host: str,
+        trusted: bool,
+        answer: Callable[[Exchange], None],
+    ) -> None:
         super().__init__()
         self.host, self.trusted = host, trusted
-        self._owner, self._settings = owner, owner.settings
+        self._owner, self._settings, self._answer = owner, owner.settings, answer
         self._wire: Any = None  # the transport, as a consumer and a producer
         self._deadline = Deadline(owner.clock)
         self._unread = bytearray()
@@ -113,8 +123,9 @@ class Connection(http.HTTPChannel):
         self._served = False  # a request, at least
         self._begun = False  # the deadline for a head is set
         self._reading = False
-        self._closing = False
+        self._closing = False  # no request is read any more
         self._discarded = 0
+        self._upgraded: Upgraded | None = None
 
     # Twisted calls these
 
@@ -132,6 +143,9 @@ class Connection(http.HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         if self._closing:
+            if self._upgraded is not None:
+                self._upgraded.received(data)
+                return
             self._discarded += len(data)
             if self._discarded > _LINGER_BYTES:
                 self._wire.pauseProducing()
@@ -143,6 +157,13 @@ class Connection(http.HTTPChannel):
             self._wire.pauseProducing()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        if self._upgraded is not None:
+            upgraded, self._upgraded = self._upgraded, None
+            try:
+                upgraded.lost(reason)
+            finally:
+                self._owner.closed(self)
+            return
         self._closing = True
         self._deadline.stop()
         self._unread.clear()
@@ -186,7 +207,9 @@ class Connection(http.HTTPChannel):
 
     def loseConnection(self) -> None:
         """Close, when what was written has been sent, or can't be."""
-        if not self._closing:
+        if self._upgraded is not None:
+            self._tell(self._upgraded.close)
+        elif not self._closing:
             self._closing = True
             self._deadline.set(self._settings.stall, self.abort)
             super().loseConnection()
@@ -197,20 +220,47 @@ class Connection(http.HTTPChannel):
     def getHost(self) -> IAddress:
         return self._own
 
+    # An exchange calls these
+
+    @property
+    def closing(self) -> bool:
+        """Nothing more is read, or it is not HTTP."""
+        return self._closing
+
+    def upgrade(self, protocol: Upgraded, head: bytes) -> None:
+        """Give the connection away; from now on it is only passed on what happens.
+
+        Args:
+            head: is written before.
+        """
+        transport, early = self._wire, bytes(self._unread)
+        self._deadline.stop()
+        self._upgraded, self._closing = protocol, True
+        transport.unregisterProducer()
+        self._forget()
+        transport.write(head)
+        transport.resumeProducing()  # it may have read too far ahead
+        self._tell(lambda: protocol.begin(transport, early))
+        if self._owner.draining and self._upgraded is not None:
+            self._tell(protocol.drain)
+
     # The server calls these
 
     def abort(self) -> None:
         """Drop the connection, with all that has not been sent."""
         self._closing = True
-        transport: Any = self.transport
-        transport.abortConnection()
+        self._wire.abortConnection()
 
     def drain(self) -> None:
         """Close if nothing is under way, and otherwise when it has ended.
 
         A connection that was never used may have a request on the way; see `hurry`.
         """
-        if self._handlingRequest:
+        if self._upgraded is not None:
+            self._tell(self._upgraded.drain)
+        elif self._closing:
+            return
+        elif self._handlingRequest:
             self.persistent = False
             for request in list(self.requests):
                 request.drain()
@@ -219,6 +269,8 @@ class Connection(http.HTTPChannel):
 
     def hurry(self) -> None:
         """Close if no request has begun."""
+        if self._closing:
+            return
         if not (self._handlingRequest or self._head or self._unread):
             self.loseConnection()
 
@@ -235,9 +287,9 @@ class Connection(http.HTTPChannel):
         self._reading = True
         try:
             while (
-                self._unread
+                not self._closing
+                and self._unread
                 and not self._handlingRequest
-                and not self._closing
                 and not self._waitingForTransport
             ):
                 enough = self._read_head() if self._head is None else self._read_body()
@@ -345,7 +397,7 @@ class Connection(http.HTTPChannel):
         if owner.draining:
             exchange.drain()
         try:
-            owner.answer(exchange)
+            self._answer(exchange)
         except Exception:
             exchange.fail()
 
@@ -361,6 +413,21 @@ class Connection(http.HTTPChannel):
             if client not in self._settings.proxies:
                 break
         return client
+
+    # Upgraded
+
+    def _tell(self, what: Callable[[], object]) -> None:
+        """Tell whoever has the connection; one that fails gets no second chance."""
+        try:
+            what()
+        except Exception:
+            _log.failure("telling whoever has taken a connection over")
+            self.abort()
+
+    def _forget(self) -> None:
+        """Let go of all that HTTP wanted; thousands of these connections may idle."""
+        vars(self).clear()
+        del self._deadline, self._unread, self._body
 
     # Closing
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -13,12 +14,36 @@ from zope.interface import implementer
 from supportbot.channels.http import problems
 from supportbot.channels.http.heads import Head
 from supportbot.channels.http.problems import Problem, Refused, refused
-from supportbot.channels.http.responses import Header, response_head
+from supportbot.channels.http.responses import Header, response_head, upgrade_head
 from supportbot.context import Logger
 
 _BODILESS = {204, 304}
 _SLICE = 64 * 1024  # bytes of a large response that are written at a time
 _log = Logger()
+
+
+class Upgraded(Protocol):
+    """What takes a connection over that speaks HTTP no more."""
+
+    def begin(self, transport: Any, early: bytes) -> None:
+        """Take it over.
+
+        Args:
+            transport: of the connection, without a producer.
+            early: what the client has sent behind its request.
+        """
+
+    def received(self, data: bytes) -> None:
+        """Take what the client has sent."""
+
+    def lost(self, reason: Failure) -> None:
+        """Hear, once, that the connection is no more, or could not be had."""
+
+    def drain(self) -> None:
+        """The server wants to stop: close when what is under way has ended."""
+
+    def close(self) -> None:
+        """The time for that is up: say good-bye, and close."""
 
 
 class Exchange(http.Request):
@@ -207,6 +232,30 @@ class Exchange(http.Request):
             self.unregisterProducer()
         self._farewells, self._drains = [], []
         super().finish()
+
+    def upgrade(self, protocol: Upgraded, headers: Iterable[Header] = ()) -> None:
+        """Agree to speak WebSocket, and give the connection away with that.
+
+        With this the exchange is over; nobody who asked is told how it went on. If the
+        client is gone, or was answered before, `protocol` never begins, and hears that
+        the connection is lost.
+
+        Args:
+            headers: more of them, besides `Upgrade` and `Connection`.
+
+        Raises:
+            ValueError: a header would break out of its line; nothing was sent.
+        """
+        head = upgrade_head(headers)
+        over = self.gone or self.startedWriting
+        channel: Any = None if over else self.channel
+        if over or channel.closing:
+            protocol.lost(Failure(ConnectionLost()))
+            return
+        self.startedWriting = self.finished = 1
+        self.code = 101
+        self._farewells, self._drains = [], []
+        channel.upgrade(protocol, head)
 
     # What happens meanwhile
 

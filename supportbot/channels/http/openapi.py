@@ -12,10 +12,10 @@ from typing import Any, get_args
 
 import msgspec
 
-from supportbot.channels.http.openapi_schemas import Schema, Schemas
 from supportbot.channels.http.operations import JSON, SSE, Operation
 from supportbot.channels.http.problems import CONTENT_TYPE, Fault, Problem, phrase
 from supportbot.channels.http.shapes import SessionId
+from supportbot.channels.schemas import Schema, Schemas
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _PARAMETERS: dict[str, Any] = {"session_id": SessionId}
@@ -34,6 +34,7 @@ _MEANT: dict[int, str] = {
     413: "The body is longer than is taken.",
     415: "The body is not JSON.",
     422: "It is well-formed, but does not fit.",
+    426: "Here only WebSocket is spoken.",
     429: "Too much at a time; later it is welcome.",
     503: "It can't be done at the moment; later it may be.",
 }
@@ -42,6 +43,7 @@ _FAULTS = (Fault("#/message", "Expected `str`, got `int`"),)
 _HEADERS: dict[int, tuple[str, str, Schema]] = {
     401: ("WWW-Authenticate", "How to say who one is.", {"type": "string"}),
     405: ("Allow", "The methods that the path has.", {"type": "string"}),
+    426: ("Upgrade", "What is spoken here.", {"type": "string"}),
     429: ("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 0}),
     503: ("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 0}),
 }
@@ -183,8 +185,10 @@ def _parameter(
 def _responses(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     made: dict[str, Any] = {}
     about, content = _done(operation, schemas)
+    if operation.upgrades:
+        made["101"] = {"description": "From here on WebSocket is spoken."}
     silent = 204 in operation.problems or re.search(r"\b204\b", operation.about)
-    if content or not silent:
+    if content or not (silent or operation.upgrades):
         made["200"] = {
             "description": about,
             **({"content": content} if content else {}),
@@ -240,12 +244,17 @@ def _errors(operation: Operation) -> list[int]:
     rules = {
         (400,): True,
         (401,): operation.operator,
-        (403,): operation.operator or operation.path.startswith("/api/"),
+        (403,): operation.operator or operation.guarded,
         (404,): session,
         (413, 415): operation.body is not None,
         (422,): reads,
+        (426,): operation.upgrades,
         (429,): changes or streams,
-        (503,): changes or streams or session or operation.operator,
+        (503,): changes
+        or streams
+        or session
+        or operation.operator
+        or operation.upgrades,
     }
     follow = {status for some, holds in rules.items() if holds for status in some}
     return sorted(follow | {status for status in operation.problems if status >= 400})

@@ -15,7 +15,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One row.
 
     Attributes:
-        method: of HTTP, in capitals; `GET` answers `HEAD` too.
+        method: of HTTP, in capitals; `GET` answers `HEAD` too, where it is safe.
         path: with one parameter at the most, such as `{session_id}`: a whole segment,
             or, as `{path}`, all the rest.
         name: unique; the operation's id.
@@ -30,6 +30,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         returns: the shape of the answer's JSON.
         streams: the shape of `data` in server-sent events, if it may send such.
         media: of an answer that is neither.
+        safe: whether a `GET` only looks.
+        upgrades: whether it makes a WebSocket of the connection, which is not safe.
         operator: whether it wants the operator's token.
         problems: statuses of errors that it may answer with, besides those that
             follow from the rest: 400, 404 for a session, 422, 401 and 403.
@@ -49,6 +51,13 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     returns: type | None = None
     streams: Any = None
     media: str = JSON
+    safe: bool = True
+    upgrades: bool = False
     operator: bool = False
     problems: tuple[int, ...] = ()
     hidden: bool = False
+
+    @property
+    def guarded(self) -> bool:
+        """Whether pages of other origins may not ask, unless the settings name them."""
+        return self.upgrades or self.path.startswith("/api/")

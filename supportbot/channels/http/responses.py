@@ -19,6 +19,7 @@ _GUARDS: dict[bytes, bytes] = {
     b"X-Content-Type-Options": b"nosniff",
 }
 _ALL_GUARDS = b"".join(b"%b: %b\r\n" % guard for guard in _GUARDS.items())
+_UPGRADE = b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
 _LOWER = {name.lower(): (name, value) for name, value in _GUARDS.items()}
 _SAFE_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -80,9 +81,7 @@ def response_head(
         pieces.append(b"Connection: close\r\n")
     named = set()
     for name, value in headers:
-        if not _SAFE_NAME.fullmatch(name) or _UNSAFE.search(value):
-            raise ValueError(f"{name!r} has a value that is none")
-        pieces.append(b"%b: %b\r\n" % (name, value))
+        pieces.append(_line(name, value))
         named.add(name.lower())
     if named.isdisjoint(_LOWER):
         pieces.append(_ALL_GUARDS)
@@ -92,3 +91,22 @@ def response_head(
                 pieces.append(b"%b: %b\r\n" % guard)
     pieces.append(b"\r\n")
     return b"".join(pieces)
+
+
+def upgrade_head(headers: Iterable[Header]) -> bytes:
+    """The head behind which a connection speaks WebSocket.
+
+    Args:
+        headers: besides those that every such head has.
+
+    Raises:
+        ValueError: a header would break out of its line.
+    """
+    lines = (_line(name, value) for name, value in headers)
+    return b"%b%b%b\r\n" % (status_line(101), _UPGRADE, b"".join(lines))
+
+
+def _line(name: bytes, value: bytes) -> bytes:
+    if not _SAFE_NAME.fullmatch(name) or _UNSAFE.search(value):
+        raise ValueError(f"{name!r} has a value that is none")
+    return b"%b: %b\r\n" % (name, value)

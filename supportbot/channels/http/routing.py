@@ -7,6 +7,7 @@ is told so here, and the failures of the handlers become problems here and nowhe
 from __future__ import annotations
 
 import hmac
+import math
 import re
 import secrets
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from supportbot.errors import (
     ConversationErased,
     StoreError,
     TooManyWaiting,
+    TooOften,
     TranscriptGone,
 )
 from supportbot.settings import HttpSettings
@@ -124,7 +126,10 @@ class Router:
             methods = self._within.setdefault((head, tail, name == "path"), {})
         else:
             methods = self._exact.setdefault(operation.path, {})
-        methods[operation.method.encode()] = _Route(operation, decode)
+        route = _Route(operation, decode)
+        methods[operation.method.encode()] = route
+        if operation.method == "GET" and operation.safe and not operation.upgrades:
+            methods[b"HEAD"] = route
 
     def _found(self, exchange: Exchange) -> tuple[_Route, str] | None:
         methods, argument = self._methods(exchange.target)
@@ -134,7 +139,7 @@ class Router:
         if method == b"OPTIONS" and b"OPTIONS" not in methods:
             self._preflight(exchange, methods)
             return None
-        route = methods.get(b"GET" if method == b"HEAD" else method)
+        route = methods.get(method)
         if route is None:
             allow = (b"allow", b", ".join(_allowed(methods)))
             raise refused(405 if method in _METHODS else 501, "", allow)
@@ -156,7 +161,7 @@ class Router:
             operation = route.operation
             if operation.operator:
                 self._authorise(exchange)
-            if operation.path.startswith("/api/"):
+            if operation.guarded:
                 self._welcome(exchange)
             call = Call(exchange, argument, headers=self._shared(exchange))
             if route.decode is not None:
@@ -228,6 +233,10 @@ class Router:
 
     def _preflight(self, exchange: Exchange, methods: dict[bytes, _Route]) -> None:
         allowed = b", ".join(_allowed(methods))
+        if any(route.operation.upgrades for route in methods.values()):
+            # Browsers ask nobody before they open a WebSocket.
+            exchange.respond(204, b"", "", [(b"allow", allowed)])
+            return
         headers = [(b"allow", allowed), *self._shared(exchange)]
         if any(name == b"access-control-allow-origin" for name, _ in headers):
             headers += [
@@ -248,6 +257,9 @@ def as_refused(error: BadRequest | StoreError) -> Refused:
     if isinstance(error, StoreError):
         _log.warn("not stored or not read: {why}", why=str(error))
         return refused(503, _STORE_FAILED, (b"retry-after", _BACK_SOON))
+    if isinstance(error, TooOften):
+        seconds = b"%d" % math.ceil(error.seconds)
+        return refused(429, str(error), (b"retry-after", seconds))
     if isinstance(error, TooManyWaiting):
         return refused(429, str(error), (b"retry-after", _BACK_SOON))
     if isinstance(error, ConversationClosed):
@@ -269,8 +281,7 @@ def unfit(pointer: str, detail: str) -> Problem:
 
 
 def _allowed(methods: dict[bytes, _Route]) -> list[bytes]:
-    head = [b"HEAD"] if b"GET" in methods else []
-    return sorted([*methods, *head, b"OPTIONS"])
+    return sorted([*methods, b"OPTIONS"])
 
 
 def _same(origin: str, exchange: Exchange) -> bool:

@@ -32,39 +32,31 @@ _FULL = (
 )
 _RESERVED = 128  # descriptors that are not for clients: services, database, log files
 _FRESH = 1.0  # seconds that a new connection gets for its request when we stop
-_LAST_WORDS = 0.5  # seconds that closed connections get to take what was written
+_LAST_WORDS = 0.5  # seconds that closed connections get to take what was written,
+# and WebSockets for their good-byes: half a round trip, and another half for the answer
 _REFUSED_TIME = 1.0  # seconds that a refused client gets to read why
 _MOST_REFUSED = 64  # that get them; others are dropped at once
 _log = Logger()
 
 
-@implementer(IProtocolNegotiationFactory)
-class HttpServer(http.HTTPFactory):
+class HttpServer:
     """Make a connection for each client, up to the limits.
+
+    It may listen in several places, which share these.
 
     Args:
         reactor: for deadlines.
         settings: the limits.
-        answer: is called with each whole, valid request. What it raises is answered as
-            a problem.
 
     Attributes:
         draining: nothing new shall begin.
     """
 
-    noisy = False
-
-    def __init__(
-        self,
-        reactor: IReactorTime,
-        settings: HttpSettings,
-        answer: Callable[[Exchange], None],
-    ) -> None:
-        super().__init__(timeout=settings.idle, reactor=reactor)
+    def __init__(self, reactor: IReactorTime, settings: HttpSettings) -> None:
         self.clock, self.settings = reactor, settings
         self.hosts = Hosts(settings.hosts)
         self.draining = False
-        self._answer, self._dates = answer, Dates()
+        self._dates = Dates()
         self._open: dict[Connection, None] = {}
         self._hosts_open: Counter[str] = Counter()
         self._limit = min(settings.connections, _descriptors())
@@ -78,20 +70,20 @@ class HttpServer(http.HTTPFactory):
         """How many are open."""
         return len(self._open)
 
-    # Twisted calls these. There is no access log, and so no clock for its lines.
+    def factory(self, answer: Callable[[Exchange], None]) -> HttpFactory:
+        """What listens in one place.
 
-    def startFactory(self) -> None:
-        """Nothing to do."""
+        Args:
+            answer: is called with each whole, valid request that comes in there. What
+                it raises is answered as a problem.
+        """
+        return HttpFactory(self, answer)
 
-    def stopFactory(self) -> None:
-        """Nothing to do."""
-
-    def acceptableProtocols(self) -> list[bytes]:
-        """What is spoken over TLS; without it, clients that ask are turned away."""
-        return [b"http/1.1"]
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        host = host_of(addr)
+    def meet(
+        self, address: IAddress | None, answer: Callable[[Exchange], None]
+    ) -> Connection | Refusal:
+        """A connection for a new client, or what turns it away."""
+        host = host_of(address)
         # Who comes through a unix socket stands on this machine, as a proxy does.
         trusted = not host or host in self.settings.proxies
         if len(self._open) >= self._limit or (
@@ -102,17 +94,12 @@ class HttpServer(http.HTTPFactory):
             refusal.over = lambda: self._refused.pop(refusal, None)
             self._refused[refusal] = None
             return refusal
-        connection = Connection(self, host, trusted)
-        connection.factory = self
+        connection = Connection(self, host, trusted, answer)
         self._open[connection] = None
         self._hosts_open[host] += 1
         return connection
 
     # Connections call these
-
-    def answer(self, exchange: Exchange) -> None:
-        """Answer a request."""
-        self._answer(exchange)
 
     def date_line(self) -> bytes:
         """The Date header."""
@@ -135,7 +122,8 @@ class HttpServer(http.HTTPFactory):
 
         The port has been closed before. Connections without a request are closed at
         once; one that has not sent any yet is given a second. Requests that still come
-        in on the others are answered.
+        in on the others are answered. Whoever has taken a connection over is told at
+        once, and when the time is up has to close it.
 
         Args:
             seconds: after which responses are cut off.
@@ -190,6 +178,37 @@ class HttpServer(http.HTTPFactory):
                 open=len(self._open),
             )
             self._told, self._untold = now, 0
+
+
+@implementer(IProtocolNegotiationFactory)
+class HttpFactory(http.HTTPFactory):
+    """Listens in one place.
+
+    Args:
+        server: has the limits.
+        answer: is called with each whole, valid request.
+    """
+
+    noisy = False
+
+    def __init__(self, server: HttpServer, answer: Callable[[Exchange], None]) -> None:
+        super().__init__(timeout=server.settings.idle, reactor=server.clock)
+        self._server, self._answer = server, answer
+
+    # Twisted calls these. There is no access log, and so no clock for its lines.
+
+    def startFactory(self) -> None:
+        """Nothing to do."""
+
+    def stopFactory(self) -> None:
+        """Nothing to do."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What is spoken over TLS; without it, clients that ask are turned away."""
+        return [b"http/1.1"]
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return self._server.meet(addr, self._answer)
 
 
 class Refusal(Protocol):
