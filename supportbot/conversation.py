@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from math import inf
 from secrets import token_hex
 from typing import Any
 
@@ -56,8 +57,11 @@ _log = Logger()
 class _Asked:
     """A message that is not answered yet, and those who wait with it."""
 
-    def __init__(self, message: Message, text: str) -> None:
+    def __init__(
+        self, message: Message, text: str, system_message: str = "", model: str = ""
+    ) -> None:
         self.message, self.text = message, text
+        self.system_message, self.model = system_message, model
         self.request = request_id.get()  # which a store's thread does not keep
         self.begun = False
         self.stored = Waiters[Message]()
@@ -98,7 +102,8 @@ class Conversation:
         self._recorder = Recorder(store, id, now, self._announce, self._vanish)
         self._unanswered: dict[str, _Asked] = {}  # also those not yet in the queue
         self._queue: deque[_Asked] = deque()
-        self._busy = self._closed = self._resetting = self._suspended = False
+        self._answering: _Asked | None = None
+        self._closed = self._resetting = self._suspended = False
         self.elsewhere = self.erased = False
         self._known = False  # the store knew it once
         self._reply: StoredReply | None = None
@@ -149,6 +154,19 @@ class Conversation:
         """A message that is stored, by its id."""
         return self._ledger.messages.get(message_id)
 
+    def messages(self, after: int) -> list[Message]:
+        """The stored messages whose answers were not over at a number.
+
+        They stand in the order in which their answers came, or will come.
+        """
+        lined_up = [one for one in (self._answering, *self._queue) if one is not None]
+        coming = [one.message for one in lined_up if self._waits(one)]
+        others = [one for one in self._ledger.unanswered(after) if one not in coming]
+        return sorted(others, key=lambda one: one.began or inf) + coming
+
+    def _waits(self, asked: _Asked) -> bool:
+        return self._unanswered.get(asked.message.message_id) is asked
+
     def knows(self, message_id: str) -> bool:
         """Whether a message with this id was said."""
         return message_id in self._unanswered or message_id in self._ledger.messages
@@ -177,13 +195,24 @@ class Conversation:
         self._begin(asked)
         return answered
 
-    def take(self, text: str, message_id: str | None = None) -> Deferred[Message]:
+    def take(
+        self,
+        text: str,
+        message_id: str | None = None,
+        system_message: str = "",
+        model: str = "",
+    ) -> Deferred[Message]:
         """The same, but fires when the message is stored.
 
         Its latest reply is behind the number in `after`, or will be.
+
+        Args:
+            system_message, model: as in `CustomerSaid`.
         """
         try:
-            asked = self._ask(text.strip(), message_id or token_hex(16))
+            asked = self._ask(
+                text.strip(), message_id or token_hex(16), system_message, model
+            )
         except BadRequest as error:
             return fail(error)
         if asked.message.seq:
@@ -359,7 +388,9 @@ class Conversation:
 
     # Messages
 
-    def _ask(self, text: str, message_id: str) -> _Asked:
+    def _ask(
+        self, text: str, message_id: str, system_message: str = "", model: str = ""
+    ) -> _Asked:
         """The message with this id, whether it is new or not; or BadRequest."""
         if self.erased:
             raise ConversationErased
@@ -372,7 +403,8 @@ class Conversation:
             raise MessageIdTaken
         if message is None or not message.settled:
             self._admit(text)
-        return _Asked(message or Message(message_id, text), text)
+        message = message or Message(message_id, text)
+        return _Asked(message, text, system_message, model)
 
     def _admit(self, text: str) -> None:
         if self._closed:
@@ -396,7 +428,8 @@ class Conversation:
         id = asked.message.message_id
         self._unanswered[id] = asked
         if asked.message.seq:
-            asked.message.again = self.last_seq
+            if asked.message.began:
+                asked.message.again = self.last_seq
             self._line_up(asked)
             return
 
@@ -407,7 +440,12 @@ class Conversation:
             return self._answered_elsewhere()
 
         said = self._recorder.record(
-            CustomerSaid, objection, text=asked.text, message_id=id
+            CustomerSaid,
+            objection,
+            text=asked.text,
+            message_id=id,
+            system_message=asked.system_message,
+            model=asked.model,
         )
         said.addBoth(self._said, asked)
 
@@ -434,14 +472,14 @@ class Conversation:
             self._end(Failure(why), asked)
             return
         self._queue.append(asked)
-        if not self._busy:
-            self._busy = True  # before the start, which may be the end as well
+        if self._answering is None:
+            self._answering = asked  # before the start, which may be the end as well
             Deferred.fromCoroutine(self._work())
 
     async def _work(self) -> None:
         conversation_id.set(self.id)
         while self._queue:
-            asked = self._queue.popleft()
+            asked = self._answering = self._queue.popleft()
             request_id.set(asked.request)
             result: ReplyEnded | Failure
             try:
@@ -456,7 +494,7 @@ class Conversation:
                 result = Failure()
             self._reply = None
             self._end(result, asked)
-        self._busy = False
+        self._answering = None
 
     def _leave_queued(self, why: BadRequest) -> None:
         """What waits is not answered now."""

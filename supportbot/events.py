@@ -42,15 +42,22 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type"
     at: float
 
 
-class CustomerSaid(Fact, frozen=True, gc=False, tag="customer_said"):
+class CustomerSaid(
+    Fact, frozen=True, gc=False, tag="customer_said", omit_defaults=True
+):
     """The customer's message, as typed.
 
     Attributes:
         message_id: chosen by whoever sent it; the same id is the same message.
+        system_message: what the client wants the language model to keep to from here
+            on. The client's word, as the text is, and no rule of ours.
+        model: the language model that the client would like; empty for ours.
     """
 
     text: str
     message_id: str
+    system_message: str = ""
+    model: str = ""
 
 
 class ReplyStarted(Fact, frozen=True, gc=False, tag="reply_started"):

@@ -120,6 +120,13 @@ class FrontDesk:
         if self._let_go(conversation) and not self._store.lasting:
             await self._store.erase(conversation.id)
 
+    async def leave(self, id: str) -> None:
+        """The same, whether it is in memory or not."""
+        if (conversation := self._open.get(id)) is not None:
+            await self.close(conversation)
+        elif not self._store.lasting:
+            await self._store.erase(id)
+
     async def erase(self, id: str) -> None:
         """Stop what is under way in a conversation, and leave nothing of it.
 

@@ -86,6 +86,14 @@ class Ledger:
             self._by_seq.clear()
             self.under_way = None
 
+    def unanswered(self, after: int) -> list[Message]:
+        """Messages whose answers were not over at a number, as they were said."""
+        return [
+            one
+            for one in self._by_seq.values()
+            if one.ended is None or one.ended.seq > after
+        ]
+
     @property
     def unasked(self) -> list[Message]:
         """Messages that no service was asked, in order."""

@@ -582,6 +582,43 @@ class TakeTests(ConversationTestCase):
             self.outcome(scene.conversation.answered(first)), Outcome.COMPLETE
         )
 
+    def test_what_comes_with_the_message_is_stored_with_it(self) -> None:
+        scene = self.scene()
+        scene.conversation.take("a", "m1", "Be brief.", "gpt-4o")
+        scene.conversation.take("a", "m1", "Be rude.", "gpt-5")  # it was said
+        scene.conversation.take("b", "m2")
+        scene.say("c", "m3")
+        scene.store.settle()
+        said = [
+            (one.text, one.system_message, one.model)
+            for one in scene.transcript
+            if isinstance(one, CustomerSaid)
+        ]
+        self.assertEqual(
+            said, [("a", "Be brief.", "gpt-4o"), ("b", "", ""), ("c", "", "")]
+        )
+
+    def test_which_messages_a_client_has_no_answers_to(self) -> None:
+        scene = self.scene()
+        messages = [self.take(scene, id=f"m{number}") for number in (1, 2)]
+        taken = scene.conversation.take("Hi?", "m3")
+        self.assertEqual(scene.conversation.messages(0), messages)
+        scene.store.store()
+        messages.append(self.successResultOf(taken))
+        scene.service.last.end()
+        self.assertEqual(scene.conversation.messages(9), messages)
+        scene.store.settle()
+        first = messages[0].ended
+        assert first is not None
+        self.assertEqual(scene.conversation.messages(first.seq - 1), messages)
+        self.assertEqual(scene.conversation.messages(first.seq), messages[1:])
+        later = scene.another()
+        refreshed = Deferred.fromCoroutine(later.refresh())
+        scene.store.settle()
+        self.assertTrue(self.successResultOf(refreshed))
+        ids = [one.message_id for one in later.messages(first.seq)]
+        self.assertEqual(ids, ["m2", "m3"])
+
     def test_what_is_not_taken(self) -> None:
         scene = self.scene()
         self.failureResultOf(scene.conversation.take(" "), MessageEmpty)
@@ -616,6 +653,22 @@ class TakeTests(ConversationTestCase):
         whole = ["started 3", "complete"]
         self.assertEqual(self.reply_to(scene, self.take(scene)), whole)
         self.assertEqual([in_words(event) for event in first.events], whole)
+
+    def test_those_never_asked_come_before_one_that_is_asked_again(self) -> None:
+        scene = self.scene()
+        for number in range(2):
+            self.take(scene, id=f"m{number}")
+        scene.service.last.fail(BodyCut())
+        scene.store.store()  # that it was cut, and nothing of the second
+        later = scene.another()
+        refreshed = Deferred.fromCoroutine(later.refresh())
+        scene.store.searches.pop().fire()
+        while scene.store.reads:
+            scene.store.reads.pop().fire()
+        self.assertTrue(self.successResultOf(refreshed))
+        later.take("Hi?", "m0")
+        told = [one.message_id for one in later.messages(0)]
+        self.assertEqual(told, ["m1", "m0"])
 
     def test_who_waits_for_the_answer_is_always_told(self) -> None:
         for appends in (0, 1):  # that it began, or that it ended

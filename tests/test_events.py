@@ -26,7 +26,14 @@ _COMMON = {
     "at": st.floats(0, 4e9),
 }
 EVENTS = st.one_of(
-    st.builds(CustomerSaid, **_COMMON, text=st.text(), message_id=st.text()),
+    st.builds(
+        CustomerSaid,
+        **_COMMON,
+        text=st.text(),
+        message_id=st.text(),
+        system_message=st.text(),
+        model=st.text(),
+    ),
     st.builds(
         ReplyStarted,
         **_COMMON,

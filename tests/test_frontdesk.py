@@ -530,6 +530,41 @@ class CloseTests(FrontDeskTestCase):
         self.close(conversation)
         self.failureResultOf(conversation.say("help"), ConversationClosed)
 
+    def leave(self, id: str) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.desk.leave(id))
+
+    def test_by_its_id(self) -> None:
+        conversation, other = self.desk.open(), self.desk.open()
+        answered, others = self.asked(conversation), self.asked(other)
+        left = self.leave("0")
+        self.assertNoResult(left)
+        self.store.settle()
+        self.successResultOf(left)
+        self.assertEqual(self.successResultOf(answered).outcome, Outcome.STOPPED)
+        self.assertNoResult(others)
+        self.assertEqual(list(self.store.transcripts), ["1"])
+        self.assertIsNone(self.found("0"))
+
+    def test_by_its_id_when_it_is_not_in_memory(self) -> None:
+        for lasting in (False, True):
+            self.desk = self.another()
+            conversation = self.desk.open("left")
+            self.asked(conversation)
+            self.service.last.end()
+            self.store.settle()
+            self.desk = self.another()
+            self.store.lasting = lasting
+            left = self.leave("left")
+            self.assertEqual(len(self.store.erasures), 0 if lasting else 1)
+            self.store.settle()
+            self.successResultOf(left)
+            self.assertEqual("left" in self.store.transcripts, lasting)
+
+    def test_by_its_id_when_that_can_not_be_erased(self) -> None:
+        left = self.leave("0")
+        self.store.erasures.pop().done.errback(StoreError("the disk is gone"))
+        self.failureResultOf(left, StoreError)
+
     def test_twice(self) -> None:
         conversation = self.desk.open()
         self.asked(conversation)

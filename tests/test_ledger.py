@@ -94,6 +94,24 @@ def test_a_message_that_is_asked_again() -> None:
     assert message.settled
 
 
+def test_messages_whose_answers_were_not_over() -> None:
+    ledger = ledger_of(said(1), said(2), started(3, to=1), said(4))
+    first, second, third = ledger.messages.values()
+    for after in range(6):
+        assert ledger.unanswered(after) == [first, second, third]
+    ledger.tell(ended(5, Outcome.CUT))
+    assert ledger.unanswered(4) == [first, second, third]
+    assert ledger.unanswered(5) == [second, third]
+    ledger.tell(started(6, to=2))
+    ledger.tell(ended(7))
+    assert ledger.unanswered(6) == [second, third]
+    assert ledger.unanswered(7) == [third]
+    ledger.tell(started(8, to=1))  # once more
+    assert ledger.unanswered(7) == [first, third]
+    ledger.tell(ConversationReset(seq=9, at=0))
+    assert ledger.unanswered(0) == []
+
+
 def test_a_reset_forgets_everything() -> None:
     ledger = ledger_of(said(1), said(2), started(3, 1), ConversationReset(seq=4, at=0))
     assert (ledger.messages, ledger.unasked, ledger.under_way) == ({}, [], None)
