@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 import pytest_twisted
 import trustme
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import PrivateCertificate
@@ -22,6 +25,7 @@ from supportbot.interfaces import Question
 from supportbot.services.call import endpoint_of
 from supportbot.services.http_stream import HTTP_STREAM
 from supportbot.services.third_party import ThirdParty
+from supportbot.services.wire import Wire
 from supportbot.settings import Retry, ServiceSettings
 from tests.test_third_party import PARAGRAPHS, WHOLE, Told
 from tests.wire import ANSWER
@@ -149,3 +153,41 @@ async def test_authorities_that_are_none_are_wrong_settings(tmp_path: Path) -> N
     for file in (wrong, tmp_path / "nothing.pem"):
         with pytest.raises(SettingsError, match="PEM"):
             await ask("https://localhost/", file, Told())
+
+
+class Reading(Protocol):
+    """Waits for the end of a body."""
+
+    def __init__(self) -> None:
+        self.ended: Deferred[None] = Deferred()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.ended.callback(None)
+
+
+@pytest_twisted.ensureDeferred
+async def test_nothing_of_a_call_is_left_to_the_garbage_collector() -> None:
+    from twisted.internet import reactor
+
+    loop: Any = reactor
+    port = loop.listenTCP(0, Factory.forProtocol(Honest), interface="127.0.0.1")
+    endpoint = TCP4ClientEndpoint(loop, "127.0.0.1", port.getHost().port)
+
+    async def call() -> weakref.ref[Any]:
+        wire, reading = Wire(endpoint, 1_000), Reading()
+        response = await wire.request(b"GET", b"http://localhost/")
+        response.deliverBody(reading)
+        await reading.ended
+        return weakref.ref(wire.transport)
+
+    gc.disable()
+    try:
+        transport = await call()
+        for _ in range(500):
+            if transport() is None:
+                break
+            await deferLater(loop, 0.01, lambda: None)
+        assert transport() is None
+    finally:
+        gc.enable()
+        await maybeDeferred(port.stopListening)
