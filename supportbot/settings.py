@@ -277,6 +277,37 @@ class HttpSettings(_Shape, frozen=True):
     address_sessions: Count = 200
 
 
+class WebSocketSettings(_Shape, frozen=True):
+    """The WebSocket API. Its connections count as those of `http`, with their limits.
+
+    Attributes:
+        message: bytes of one message, after inflating.
+        frames: a second, from one client.
+        nonsense: messages a minute that may lead nowhere: they are none of ours, or ask
+            for a session to go on that there is not.
+        sessions: on one connection at a time.
+        grace: seconds for which the sessions of a lost connection can be resumed; with
+            0 they are closed with it.
+        ping: seconds from one sign of life that is asked for to the next.
+        pong: seconds that the client gets for it.
+        idle: seconds after which a connection is closed on which nothing is said.
+        compression: whether messages may be compressed, where the client offers it.
+        system_messages: whether clients may give the language model instructions, for
+            their own sessions; if not, these are ignored.
+    """
+
+    message: Annotated[int, msgspec.Meta(ge=1024)] = 64 * 1024
+    frames: Count = 200
+    nonsense: Count = 100
+    sessions: Count = 20
+    grace: Annotated[float, msgspec.Meta(ge=0)] = 60.0
+    ping: Seconds = 20.0
+    pong: Seconds = 20.0
+    idle: Seconds = 1_800.0
+    compression: bool = True
+    system_messages: bool = True
+
+
 DEFAULT_SERVICES = (
     ServiceSettings(
         name="real-agent",
@@ -331,6 +362,7 @@ class Settings(_Shape, frozen=True):
     conversation: ConversationSettings = ConversationSettings()
     lines: LinesSettings = LinesSettings()
     http: HttpSettings = HttpSettings()
+    websocket: WebSocketSettings = WebSocketSettings()
     transcripts: TranscriptsSettings = TranscriptsSettings()
     drain: Seconds = 25.0
 

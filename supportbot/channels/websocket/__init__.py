@@ -1,0 +1,1 @@
+"""The WebSocket API: sessions over one connection, beside the HTTP API."""
