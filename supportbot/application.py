@@ -15,10 +15,13 @@ from twisted.python.failure import Failure
 
 from supportbot.channels.chat import Opening
 from supportbot.channels.http.api import api
-from supportbot.channels.http.server import HttpServer
+from supportbot.channels.http.routing import Router
+from supportbot.channels.http.server import HttpFactory, HttpServer
+from supportbot.channels.limits import Allowance
 from supportbot.channels.line_server import LineServer
 from supportbot.channels.lines import Lines, Manner
 from supportbot.channels.screen import Look
+from supportbot.channels.websocket.api import WebSocketApi
 from supportbot.context import Logger
 from supportbot.conversation import Conversation
 from supportbot.demo import DemoServices, DemoSettings
@@ -55,13 +58,15 @@ class Application(TwistedService):
         demo: how the simulated third parties behave, which then answer in the place of
             the services with the same names; None for the real ones.
         lines: an endpoint for line clients, such as `tcp:8023`; None for none.
-        http: an endpoint for HTTP clients, such as `tcp:8000`; None for none.
+        http: an endpoint for HTTP clients, such as `tcp:8000`, where WebSockets are
+            opened at `/ws`; None for none.
+        websocket: an endpoint for WebSockets and nothing else; None for none.
         plain: whether line clients see paragraphs without markup.
 
     Raises:
         SettingsError: a file that the settings name can't be used.
         StoreUnusable: the database's URL is none.
-        ValueError: `lines` or `http` is no endpoint.
+        ValueError: `lines`, `http` or `websocket` is no endpoint.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Application(TwistedService):
         demo: DemoSettings | None = None,
         lines: str | None = None,
         http: str | None = None,
+        websocket: str | None = None,
         plain: bool = False,
     ) -> None:
         self._reactor, self._settings = reactor, settings
@@ -94,13 +100,17 @@ class Application(TwistedService):
         self._desk = FrontDesk(store, dispatcher, time.time, settings.conversation)
         look = Look(prompt=settings.lines.prompt, plain=plain)
         self._line_server = LineServer(reactor, self._desk, settings.lines, look)
-        router = api(reactor, self._desk, store, settings, self._metrics, self._resting)
-        self._http_server = HttpServer(reactor, settings.http, router.answer)
+        self._allowance = Allowance(reactor, settings.http)
+        self._websockets = WebSocketApi(
+            reactor, time.time, self._desk, settings, self._allowance, self._metrics
+        )
+        self._http_server = HttpServer(reactor, settings.http)
         self._listening = [
-            listen(endpoint, factory, reactor=reactor)
-            for endpoint, factory in (
-                (lines, self._line_server),
-                (http, self._http_server),
+            listen(endpoint, make(), reactor=reactor)
+            for endpoint, make in (
+                (lines, lambda: self._line_server),
+                (http, self._everything),
+                (websocket, self._websockets_only),
             )
             if endpoint is not None
         ]
@@ -187,6 +197,25 @@ class Application(TwistedService):
             expired, failed
         )
 
+    # What answers over HTTP takes its time to make: only where it is asked for.
+
+    def _everything(self) -> HttpFactory:
+        router = api(
+            self._reactor,
+            self._desk,
+            self._store,
+            self._settings,
+            self._metrics,
+            self._resting,
+            self._allowance,
+            self._websockets.rows("/ws"),
+        )
+        return self._http_server.factory(router.answer)
+
+    def _websockets_only(self) -> HttpFactory:
+        router = Router(self._websockets.rows("/", "/ws"), self._settings.http)
+        return self._http_server.factory(router.answer)
+
     def _route(self, settings: ServiceSettings, demo: DemoSettings | None) -> Route:
         if self._demo is not None and settings.name in self._demo.names:
             endpoint = self._demo.endpoint(settings.name)
@@ -221,6 +250,18 @@ class Application(TwistedService):
             "http_connections",
             "Open connections of HTTP clients.",
             lambda: {"": self._http_server.connections},
+        )
+        websockets = self._websockets
+        gauge(
+            "websocket_connections",
+            "Those of them that are WebSockets.",
+            lambda: {"": websockets.connections},
+        )
+        gauge(
+            "websocket_sessions",
+            "Sessions of WebSocket clients, by whether the client is there.",
+            websockets.sessions.counts,
+            "client",
         )
         gauge(
             "service_queue",

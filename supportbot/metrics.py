@@ -39,6 +39,8 @@ class Metrics:
             service.
         stored: seconds that an append took.
         lost: appends that failed.
+        closed: WebSocket connections that ended, by close code.
+        nonsense: messages on them that were none of ours.
     """
 
     def __init__(self) -> None:
@@ -74,6 +76,12 @@ class Metrics:
             "store_append_seconds", "Until an append was durable.", _STORED
         )
         self.lost = counted("store_failures", "Appends that failed.")
+        self.closed = counted(
+            "websocket_closed", "WebSocket connections that ended.", "code"
+        )
+        self.nonsense = counted(
+            "websocket_nonsense", "WebSocket messages that meant nothing to us."
+        )
         self._attempts = counted(
             "attempts", "Attempts at a service.", "service", "result"
         )

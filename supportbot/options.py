@@ -84,6 +84,7 @@ class Options(_Shared):
     longdesc = "Serve the chat. Answers that are under way end before it stops."
     optParameters = [
         ["http", None, None, "An endpoint for HTTP clients, such as tcp:8000."],
+        ["websocket", None, None, "One for WebSockets only; --http has them at /ws."],
         ["lines", "l", None, "An endpoint for line clients, such as tcp:8023."],
     ]
 
@@ -100,9 +101,10 @@ class Options(_Shared):
             self.parent["fileLogObserverFactory"] = _LOG_FORMATS[format]
             self.parent["logFormat"] = format
         port = environment().get("PORT")
-        if self["lines"] is None and self["http"] is None and port:
+        nowhere = all(self[name] is None for name in ("lines", "http", "websocket"))
+        if nowhere and port:
             self["http"] = f"tcp:{port}"
-        if self["lines"] is None and self["http"] is None:
+        elif nowhere:
             raise UsageError("Nothing to serve; try --http tcp:8000.")
 
 
@@ -188,12 +190,18 @@ def makeService(options: Options, reactor: Any = None) -> Application:
             demo=options.demo,
             lines=options["lines"],
             http=options["http"],
+            websocket=options["websocket"],
             plain=bool(options["plain"]),
         )
     except (SettingsError, StoreUnusable) as error:
         sys.exit(fail(str(error), BAD_SETTINGS))
     except ValueError as error:
-        sys.exit(fail(f"--http, --lines: expected an endpoint: {error}", os.EX_USAGE))
+        sys.exit(
+            fail(
+                f"--http, --lines, --websocket: expected an endpoint: {error}",
+                os.EX_USAGE,
+            )
+        )
 
 
 _COLLECT = 100_000, 10, 20  # when garbage is: a stream makes many objects that last
