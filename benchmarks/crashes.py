@@ -4,11 +4,12 @@
     python -m benchmarks.crashes --quick
     python -m benchmarks.crashes --database postgresql+psycopg://postgres@localhost/empty
 
-Customers open sessions, say things, follow what is said, and come back when the
-connection is lost, while the service is killed at random moments, some of them in its
-first second, and starts again on the same port. In the end all that anybody ever saw is
-compared with the transcripts in the database. The exit status is 0 only if all of it is
-there, once, in order, and with an end. The database has to be empty.
+Customers open sessions over HTTP and WebSocket, say things, follow what is said, and
+come back when the connection is lost, while the service is killed at random moments,
+some of them in its first second, or asked to end, and starts again on the same port. In
+the end all that anybody ever saw is compared with the transcripts in the database. The
+exit status is 0 only if all of it is there, once, in order, and with an end. The
+database has to be empty.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ from statistics import median
 from typing import Any
 
 from benchmarks.live import HOST, Service
+from benchmarks.live_websocket import Talker, Talks, compare_ends, compare_told
 from benchmarks.unharmed import Customer, Report, Seen, compare, open_all
 from supportbot.transcripts.database import Database
 
 _CUSTOMERS = 24  # at a time
 _EARLY = 0.25  # of all kills, in the first seconds of a start
+_ASKED = 4  # every so many times it is asked to end, and half of these killed then
 _START = 2.5  # seconds that a start takes at the most, about
 _LIFE = 1.5  # seconds, at the most, that the service is up before a late kill
 _END = 30.0  # seconds until all are answered after the last kill
@@ -88,11 +91,21 @@ class Upstream:
 
 
 async def _live(
-    service: Service, seen: Seen, report: Report, random: Random, over: asyncio.Event
+    service: Service,
+    seen: Seen,
+    talks: Talks,
+    report: Report,
+    random: Random,
+    over: asyncio.Event,
 ) -> None:
-    """Customers come, one after the other, until it is over."""
+    """Customers come, one after the other, this way or that, until it is over."""
     while not over.is_set():
-        customer = Customer(service.port, seen, report, Random(random.random()))
+        own = Random(random.random())
+        customer: Customer | Talker
+        if random.random() < 0.5:
+            customer = Customer(service.port, seen, report, own)
+        else:
+            customer = Talker(service, seen, talks, report, own)
         await customer.visit(over)
 
 
@@ -108,12 +121,27 @@ async def _killing(service: Service, kills: int, random: Random, report: Report)
             await asyncio.sleep(random.uniform(0, _LIFE))
         if (status := service.process.poll()) is not None:
             report.wrong(f"it ended with {status}: {service.last_words()}")
-        service.kill()
+        if number % _ASKED == 2:
+            await _ask_to_end(service, random, report)
+        else:
+            service.kill()
         service.start()
         if number % 10 == 0:
             print(f"{number} kills, {report.counts['events']} events seen", flush=True)
     report.back.append(await service.ready())
     return early
+
+
+async def _ask_to_end(service: Service, random: Random, report: Report) -> None:
+    """Have it end, and let it finish what it does, or kill it before it has."""
+    report.counts["times it was asked to end"] += 1
+    if random.random() < 0.5:
+        service.ask_to_end()
+        await asyncio.sleep(random.uniform(0, _LIFE))
+        service.kill()
+    elif (status := await service.stop()) not in {0, -signal.SIGTERM}:
+        # twist ends by the signal it got
+        report.wrong(f"asked to end: {status}, {service.last_words()}")
 
 
 async def _births(folder: Path, upstream: int, kills: int, random: Random) -> None:
@@ -135,7 +163,8 @@ async def _births(folder: Path, upstream: int, kills: int, random: Random) -> No
 
 
 async def _run(arguments: argparse.Namespace, folder: Path) -> Report:
-    random, report, seen = Random(arguments.seed), Report(), Seen()
+    random, report = Random(arguments.seed), Report()
+    seen, talks = Seen(), Talks()
     upstream = Upstream(Random(arguments.seed))
     server = await asyncio.start_server(upstream.answer, HOST, 0, backlog=1024)
     port: int = server.sockets[0].getsockname()[1]
@@ -148,7 +177,7 @@ async def _run(arguments: argparse.Namespace, folder: Path) -> Report:
     service.start()
     customers = asyncio.gather(
         *(
-            _live(service, seen, report, Random(random.random()), over)
+            _live(service, seen, talks, report, Random(random.random()), over)
             for _ in range(_CUSTOMERS)
         )
     )
@@ -169,6 +198,7 @@ async def _run(arguments: argparse.Namespace, folder: Path) -> Report:
         except TimeoutError:
             report.wrong(f"after {_END:g} s some still wait for their answers")
         await open_all(service.port, seen, report)
+        await compare_told(service.port, seen, talks, report)
         status = await service.stop()
         if status not in {0, -signal.SIGTERM}:  # twist ends by the signal it got
             report.wrong(f"asked to end: {status}, {service.last_words()}")
@@ -180,6 +210,7 @@ async def _run(arguments: argparse.Namespace, folder: Path) -> Report:
     report.counts["kills while it started"] = early + births
     report.counts["stories told by the upstream"] = len(upstream.stories)
     report.counts["seconds"] = round(time.monotonic() - began)
+    compare_ends(service, talks, report)
     compare(url, seen, upstream.stories, report)
     return report
 

@@ -225,6 +225,7 @@ class Service:
         port: where it listens, always the same.
         log: what it said, all starts together.
         process: the one that runs, or ran last.
+        asked: those that were asked to end.
     """
 
     process: subprocess.Popen[bytes]
@@ -238,6 +239,7 @@ class Service:
         followers: int = 20,
     ) -> None:
         self.port, self.log = _free_port(), folder / "service.log"
+        self.asked: set[subprocess.Popen[bytes]] = set()
         settings = folder / "settings.toml"
         settings.write_text(
             _SETTINGS.format(
@@ -289,9 +291,14 @@ class Service:
         self.process.kill()
         self.process.wait()
 
+    def ask_to_end(self) -> None:
+        """Returns at once; it finishes what it can."""
+        self.asked.add(self.process)
+        self.process.send_signal(signal.SIGTERM)
+
     async def stop(self) -> int:
         """Have it end; returns the exit status."""
-        self.process.send_signal(signal.SIGTERM)
+        self.ask_to_end()
         return await asyncio.to_thread(self.process.wait, PATIENCE)
 
     def resident(self) -> int:

@@ -11,6 +11,7 @@ import re
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -215,6 +216,62 @@ class Played:
             self._play(connection, number)
 
 
+class Wire:
+    """A network between clients and a server, which the test can break.
+
+    Args:
+        port: where the server listens.
+
+    Attributes:
+        port: where clients connect instead.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._behind, self._dead = port, False
+        self._ends: list[socket.socket] = []
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def die(self) -> None:
+        """Carry nothing any more, and let neither end know."""
+        self._dead = True
+
+    def cut(self) -> None:
+        """Reset what is connected, towards both ends."""
+        at_once = struct.pack("ii", 1, 0)
+        for end in self._ends:
+            with suppress(OSError):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+                end.shutdown(socket.SHUT_RD)  # wakes who reads; no end is told so
+
+    def close(self) -> None:
+        """Cut, and take no more connections."""
+        self._listening.close()
+        self.cut()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._behind))
+            self._ends += client, server
+            for ends in ((client, server), (server, client)):
+                threading.Thread(target=self._carry, args=ends, daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while read := source.recv(65_536):
+                if not self._dead:
+                    target.sendall(read)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RD)
+        source.close()
+
+
 def read_request(connection: socket.socket) -> bytes:
     """Read a request, with its body; returns all of it."""
     read = b""
@@ -256,7 +313,9 @@ class Server:
         port: int | None = None,
         listening: socket.socket | None = None,
     ) -> None:
-        command = [sys.executable, "-W", "error", "-m", "twisted", "supportbot"]
+        # Twisted's own way with TLS is not what is tried.
+        strict = ("-W", "error", "-W", "ignore:Passing pyOpenSSL")
+        command = [sys.executable, *strict, "-m", "twisted", "supportbot"]
         if listening is None:
             self.port, handed = port or free_port(), ()
             command += ["--http", f"tcp:{self.port}:interface=127.0.0.1", *arguments]

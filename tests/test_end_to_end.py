@@ -496,7 +496,7 @@ def test_a_second_sigterm_ends_it_at_once() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["--lines", "nonsense:1"], 64, b"--lines: expected an endpoint"),
+        (["--lines", "nonsense:1"], 64, b"--lines, --websocket: expected"),
         ([], 64, b"Nothing to serve"),
         (["--lines", "tcp:0", "--settings", "/nowhere.toml"], 78, b"no such file"),
     ],

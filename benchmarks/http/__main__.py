@@ -39,7 +39,7 @@ from benchmarks.http.figures import (
     targets_of,
 )
 from benchmarks.http.generator import Result
-from benchmarks.http.loads import Generator, Others
+from benchmarks.http.loads import Generator, WrongAnswers, undisturbed
 from benchmarks.http.servers import (
     MEMORY,
     SQLITE,
@@ -54,7 +54,6 @@ from benchmarks.http.servers import (
 _SPEEDS = {1: 300, 50: 2_000, 500: 2_000}  # conversations, by how many at once
 _SLOW, _SLOW_TOTAL, _HELD = 500, 1_500, 2_000
 _QUICK = 200
-_DISTURBED, _TRIES = 0.1, 3  # share of others from which on a load is run again
 _SHOWN = 3  # of the answers that were wrong
 _PACKAGES = (
     *("twisted", "msgspec", "fastapi", "starlette", "uvicorn", "httpx"),
@@ -74,10 +73,6 @@ class Report(msgspec.Struct, frozen=True):
     ratios: list[Ratio]
     targets: list[Target]
     samples: list[Sample]
-
-
-class WrongAnswers(Exception):
-    """Answers were not what they had to be; how fast they came means nothing."""
 
 
 class Run:
@@ -140,14 +135,12 @@ class Run:
             How it went, and the server's processor time in seconds.
         """
         measured = [server] if server is self._upstream else [server, self._upstream]
-        tries: list[tuple[float, Result, float]] = []
-        while len(tries) < _TRIES:
-            others, before = Others(self._cores, measured), server.cpu()
-            result, share = load(), others.share()
-            tries.append((share, result, server.cpu() - before))
-            if share <= _DISTURBED:
-                break
-        share, result, took = min(tries, key=lambda each: each[0])
+
+        def timed() -> tuple[Result, float]:
+            before = server.cpu()
+            return load(), server.cpu() - before
+
+        (result, took), share = undisturbed(self._cores, measured, timed)
         self._others = max(self._others, share)
         self._busy = max(self._busy, result.busy)
         return result, took

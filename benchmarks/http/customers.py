@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Iterator
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 
@@ -50,6 +50,13 @@ class Frame(msgspec.Struct):
     error: str | None = None
 
 
+class Asking(Protocol):
+    """A customer, of whatever kind."""
+
+    def ask(self) -> None:
+        """Ask the next question, if there is one."""
+
+
 class Crowd:
     """All customers of one load.
 
@@ -61,7 +68,7 @@ class Crowd:
 
     def __init__(self, load: Load, loop: asyncio.AbstractEventLoop) -> None:
         self.load, self.loop = load, loop
-        self.line: Iterator[Customer] = iter(())
+        self.line: Iterator[Asking] = iter(())
         self.delays: list[float] = []
         self.wrong: list[str] = []
         self.failed = 0
@@ -69,9 +76,14 @@ class Crowd:
         self.begun: asyncio.Future[None] = loop.create_future()
         self._random = random.Random(load.seed)
         self._next, self._left = load.first, load.total
-        self._full = loop.time() + AVERAGE if load.pace == "slow" else 0.0
+        self._full = 0.0
         self._under_way = 0
         self._sessions: set[str] = set()
+
+    def begin(self) -> None:
+        """The first message comes now."""
+        if self.load.pace == "slow":
+            self._full = self.loop.time() + AVERAGE
 
     def message(self) -> str | None:
         """The next message, or None if there is none."""
@@ -122,7 +134,7 @@ class Crowd:
             self.ended.set_result(None)
         self.answered()
 
-    async def connect(self, customer: Customer) -> None:
+    async def connect(self, customer: asyncio.Protocol) -> None:
         """Connect a customer."""
         try:
             await self.loop.create_connection(lambda: customer, HOST, self.load.port)

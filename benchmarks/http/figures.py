@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 import msgspec
@@ -11,7 +11,8 @@ from benchmarks.http.servers import MEMORY, SQLITE, Kind
 
 OURS = "supportbot"
 _NONE = "-"
-MEASURES = {
+Measures = Mapping[str, tuple[str, str]]
+MEASURES: Measures = {
     "speed 1": ("conv/s, 1", ",.0f"),
     "speed 50": ("50", ",.0f"),
     "speed 500": ("500", ",.0f"),
@@ -93,19 +94,23 @@ def medians_of(samples: Sequence[Sample]) -> dict[Kind, dict[str, float]]:
     }
 
 
-def ratios_of(samples: Sequence[Sample]) -> list[Ratio]:
+def ratios_of(samples: Sequence[Sample], measures: Measures = MEASURES) -> list[Ratio]:
     """All ratios of ours to the peers'."""
-    at = {(sample.kind, sample.round): sample.values for sample in samples}
-    rounds = sorted({sample.round for sample in samples})
-    peers = sorted({kind.name for kind, _ in at} - {OURS, "raw"})
+    at = {
+        (sample.kind.history, sample.kind.name, sample.round): sample.values
+        for sample in samples
+    }
+    histories = sorted({history for history, _, _ in at})
+    rounds = sorted({number for _, _, number in at})
+    peers = sorted({name for _, name, _ in at} - {OURS, "raw"})
     ratios = []
-    for history in (MEMORY, SQLITE):
+    for history in histories:
         for peer in peers:
-            for measure in MEASURES:
+            for measure in measures:
                 each = []
                 for number in rounds:
-                    ours = at.get((Kind(OURS, history), number), {}).get(measure)
-                    theirs = at.get((Kind(peer, history), number), {}).get(measure)
+                    ours = at.get((history, OURS, number), {}).get(measure)
+                    theirs = at.get((history, peer, number), {}).get(measure)
                     if ours is not None and theirs:
                         each.append(ours / theirs)
                 if each:
@@ -143,28 +148,7 @@ def targets_of(samples: Sequence[Sample]) -> list[Target]:
 
 def lines_of(samples: Sequence[Sample]) -> Iterator[str]:
     """The tables."""
-    titles = "  ".join(f"{title:>15}" for title, _ in MEASURES.values())
-    yield f"{'medians':18}{titles}"
-    medians = medians_of(samples)
-    for kind in sorted(medians, key=lambda kind: (kind.history, kind.name)):
-        yield f"{kind!s:18}{_row(medians[kind])}"
-    ratios = ratios_of(samples)
-    if ratios:
-        yield ""
-        yield f"{'supportbot to':18}{titles}"
-        for history, peer in dict.fromkeys(
-            (each.history, each.peer) for each in ratios
-        ):
-            of_peer = {
-                each.measure: each.value
-                for each in ratios
-                if (each.history, each.peer) == (history, peer)
-            }
-            cells = (
-                f"{of_peer[name]:>15.2f}" if name in of_peer else f"{_NONE:>15}"
-                for name in MEASURES
-            )
-            yield f"{f'{peer}/{history}':18}{'  '.join(cells)}"
+    yield from tables_of(medians_of(samples), ratios_of(samples), MEASURES)
     yield ""
     yield f"{'target':36}measured   bound"
     for target in targets_of(samples):
@@ -182,8 +166,30 @@ def lines_of(samples: Sequence[Sample]) -> Iterator[str]:
     yield f"Other programs took at most {others:.0%} of the two processors in a run."
 
 
-def _row(values: dict[str, float]) -> str:
-    cells = []
-    for name, (_, form) in MEASURES.items():
-        cells.append(f"{values[name]:>15{form}}" if name in values else f"{_NONE:>15}")
-    return "  ".join(cells)
+def tables_of(
+    medians: Mapping[Kind, Mapping[str, float]],
+    ratios: Sequence[Ratio],
+    measures: Measures,
+) -> Iterator[str]:
+    """A table of medians, and one of ratios if there are any."""
+    titles = "  ".join(f"{title:>15}" for title, _ in measures.values())
+    yield f"{'medians':22}{titles}"
+    for kind in sorted(medians, key=lambda kind: (kind.history, kind.name)):
+        forms = {name: form for name, (_, form) in measures.items()}
+        yield f"{kind!s:22}{_row(medians[kind], forms)}"
+    if ratios:
+        yield ""
+        yield f"{'supportbot to':22}{titles}"
+    of_peers: dict[str, dict[str, float]] = {}
+    for ratio in ratios:
+        row = of_peers.setdefault(f"{ratio.peer}/{ratio.history}", {})
+        row[ratio.measure] = ratio.value
+    for peer, values in of_peers.items():
+        yield f"{peer:22}{_row(values, dict.fromkeys(measures, '.2f'))}"
+
+
+def _row(values: Mapping[str, float], forms: Mapping[str, str]) -> str:
+    return "  ".join(
+        f"{values[name]:>15{form}}" if name in values else f"{_NONE:>15}"
+        for name, form in forms.items()
+    )

@@ -51,6 +51,7 @@ async def run(load: Load) -> Result:
     if load.pace == wording.NOW:
         await _connect(crowd, customers)
     start, used = time.monotonic(), time.process_time()
+    crowd.begin()
     if load.pace == wording.HOLD:
         await _hold(crowd, customers)
     elif load.pace == wording.NOW:
@@ -59,6 +60,15 @@ async def run(load: Load) -> Result:
     else:
         for place, customer in enumerate(customers):
             loop.call_later(AVERAGE * place / load.at_once, customer.ask)
+    return await result_of(crowd, start, used)
+
+
+async def result_of(crowd: Crowd, start: float, used: float) -> Result:
+    """Wait for the end; how it went.
+
+    Args:
+        start, used: the time, and this process's own time, at the first message.
+    """
     try:
         await asyncio.wait_for(crowd.ended, _PATIENCE)
     except TimeoutError:

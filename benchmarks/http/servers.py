@@ -89,12 +89,9 @@ class Kind(msgspec.Struct, frozen=True):
         if self.name == "aiohttp":
             return ["-m", "benchmarks.http.peers.aiohttp_chat", str(port)]
         if self.name == "fastapi":
-            app = "benchmarks.http.peers.fastapi_chat:create_app"
-            fast = ["--loop", "uvloop", "--http", "httptools", "--no-access-log"]
-            listen = ["--host", HOST, "--port", str(port), "--log-level", "warning"]
-            return ["-m", "uvicorn", "--factory", app, *fast, *listen]
+            return uvicorn("benchmarks.http.peers.fastapi_chat:create_app", port)
         settings = folder / "settings.toml"
-        settings.write_text(_SETTINGS.format(word=WORD, upstream=upstream))
+        settings.write_text(self.settings(upstream))
         database = (
             f"sqlite:///{folder / 'chat.db'}" if self.history == SQLITE else "memory"
         )
@@ -102,6 +99,10 @@ class Kind(msgspec.Struct, frozen=True):
         plugin = [*twist, "supportbot", "--settings", str(settings)]
         listen = ["--http", f"tcp:{port}:interface={HOST}:backlog=2048"]
         return [*plugin, *listen, "--database", database]
+
+    def settings(self, upstream: int) -> str:
+        """The settings of supportbot."""
+        return _SETTINGS.format(word=WORD, upstream=upstream)
 
     def environment(self, upstream: int, folder: Path) -> dict[str, str]:
         """What the peers read."""
@@ -133,6 +134,17 @@ class Running:
         return (
             int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * _PAGE
         )
+
+
+def uvicorn(app: str, port: int) -> list[str]:
+    """How uvicorn is started, as fast as it can be.
+
+    Args:
+        app: what makes the application, as `module:function`.
+    """
+    fast = ["--loop", "uvloop", "--http", "httptools", "--no-access-log"]
+    listen = ["--host", HOST, "--port", str(port), "--log-level", "warning"]
+    return ["-m", "uvicorn", "--factory", app, *fast, *listen]
 
 
 def raise_descriptors() -> int:
