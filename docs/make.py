@@ -32,6 +32,7 @@ from supportbot.settings import (
     ServiceSettings,
     Settings,
     TranscriptsSettings,
+    WebSocketSettings,
 )
 
 HERE = Path(__file__).parent
@@ -117,6 +118,7 @@ _VARIABLES: dict[type[msgspec.Struct], str] = {
     ConversationSettings: "SUPPORTBOT_CONVERSATION__QUEUE=20",
     LinesSettings: "SUPPORTBOT_LINES__PER_ADDRESS=5",
     HttpSettings: "SUPPORTBOT_HTTP__CHOSEN_IDS=false",
+    WebSocketSettings: "SUPPORTBOT_WEBSOCKET__SYSTEM_MESSAGES=false",
     TranscriptsSettings: "SUPPORTBOT_TRANSCRIPTS__RETENTION=90",
 }
 """How a variable is named, shown for one setting of each class that has any."""

@@ -6,12 +6,17 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 
 from docs import make
 from supportbot import errors
+from supportbot.channels.websocket.api import _REACTS
+from supportbot.channels.websocket.deflate import _WORTH
+from supportbot.channels.websocket.frames import Close
+from supportbot.channels.websocket.shapes import Action, Sent
 from supportbot.metrics import Metrics
 from supportbot.settings import (
     DEFAULT_SERVICES,
@@ -25,10 +30,12 @@ from supportbot.settings import (
     ServiceSettings,
     Settings,
     TranscriptsSettings,
+    WebSocketSettings,
     load,
 )
 from supportbot.transcripts.faults import _POSTGRESQL, _SQLITE
 from supportbot.transcripts.servers import LEASE, REFRESH
+from tests import nginx
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -36,6 +43,7 @@ ARCHITECTURE = (DOCS / "architecture.md").read_text("utf-8")
 FAULTS = (DOCS / "faults.md").read_text("utf-8")
 HTTP = (DOCS / "http.md").read_text("utf-8")
 OPERATING = (DOCS / "operating.md").read_text("utf-8")
+WEBSOCKET = (DOCS / "websocket.md").read_text("utf-8")
 KINDS: list[type[errors.ServiceError]] = [
     kind
     for kind in vars(errors).values()
@@ -210,6 +218,7 @@ def test_all_settings_have_a_row() -> None:
         (ConversationSettings, "conversation."),
         (LinesSettings, "lines."),
         (HttpSettings, "http."),
+        (WebSocketSettings, "websocket."),
         (TranscriptsSettings, "transcripts."),
         (ServiceSettings, "services[]."),
         (Deadlines, "services[].deadlines."),
@@ -241,7 +250,7 @@ def test_the_default_services_are_those_that_are_shown(tmp_path: Path) -> None:
 def test_the_variables_that_are_shown_change_something() -> None:
     document = make.made()["settings.md"]
     variables = re.findall(r"`(SUPPORTBOT_\w+__\w+)=(\S+)`", document)
-    assert len(variables) == 9
+    assert len(variables) == 10
     for name, value in variables:
         assert load(None, {name: value}) != Settings()
 
@@ -338,9 +347,53 @@ def test_what_is_quoted_stands_in_the_program() -> None:
         "Something went wrong on our side.",
         "answering a request",
         "too many connections: ",
+        # clients of WebSockets
+        "Unable to process the request. Please try again later.",
+        "The session is closed. Please start a new session.",
+        "Unexpected error occurred. Reason: ",
+        "too many frames",
+        "too much that leads nowhere",
+        "the message is too big",
+        "no pong",
+        "idle",
+        "something went wrong on our side",
+        "an answer is not stored:",
+        "taking a message of a WebSocket",
+        "doing what a client asks for in a session",
     ):
         assert line in PROGRAM
         assert line in " ".join(FAULTS.split())
+
+
+def test_what_clients_of_websockets_are_told_stands_in_the_program() -> None:
+    flowing = " ".join(WEBSOCKET.split())
+    for line in (
+        "The session is not found. Please start a new session.",
+        "The session is closed. Please start a new session.",
+        "Session with ID {id} not found.",
+        "Unexpected error occurred. Reason: {reason}",
+        "Unable to process the request. Please try again later.",
+        "This answer was interrupted on our side; please ask again.",
+        "too many frames",
+        "too much that leads nowhere",
+        "no pong",
+    ):
+        assert f'"{line}"' in PROGRAM
+        shown = line.replace("{id}", "1234").replace("{reason}", "…")
+        assert f"`{shown}`" in flowing
+
+
+def test_each_message_of_a_websocket_is_explained() -> None:
+    for shape in (*get_args(Action), *get_args(Sent)):
+        assert f"`{shape.__struct_config__.tag}`" in WEBSOCKET
+        for field in msgspec.structs.fields(shape):
+            assert re.search(rf'[`"]{field.encode_name}[`"]', WEBSOCKET)
+
+
+def test_each_close_code_is_explained() -> None:
+    rows = re.findall(r"^\| (1[\d, ]+)", WEBSOCKET, re.MULTILINE)
+    codes = {int(code) for row in rows for code in re.findall(r"\d{4}", row)}
+    assert codes == set(Close) - {Close.NO_CODE}
 
 
 @pytest.mark.parametrize("document", [FAULTS, OPERATING], ids=["faults", "operating"])
@@ -353,6 +406,12 @@ def test_what_ails_a_database_is_told_as_the_log_tells_it(document: str) -> None
 
 
 # For those who run it
+
+
+def test_nginx_is_told_what_websockets_need() -> None:
+    (place,) = re.findall(r"location = /ws {\n(.*?)\n    }", OPERATING, re.DOTALL)
+    lines = {line.strip() for line in place.splitlines()}
+    assert {line.strip() for line in nginx.WEBSOCKET.strip().splitlines()} <= lines
 
 
 def test_each_figure_is_explained() -> None:
@@ -400,6 +459,7 @@ def test_the_numbers_are_the_defaults() -> None:
     deadlines, bounds, retry, breaking = Deadlines(), Bounds(), Retry(), Breaking()
     lines, conversation = LinesSettings(), ConversationSettings()
     http, service = HttpSettings(), DEFAULT_SERVICES[0]
+    websocket = WebSocketSettings()
     for document, phrases in (
         (
             ARCHITECTURE,
@@ -458,6 +518,32 @@ def test_the_numbers_are_the_defaults() -> None:
                 f"more than {conversation.followers} followers",
                 f"more than {http.connections:,} connections or what descriptors allow,"
                 f" or {http.per_address} from",
+                f"stored; for {websocket.grace:g} s the",
+                f"noticed within {websocket.ping + websocket.pong:g} s",
+                f"more than {websocket.frames} frames a second, or more than"
+                f" {websocket.nonsense} messages",
+                f"more than {websocket.message // 1024} KiB, also",
+                f"no pong comes within {websocket.pong:g} s",
+                f"says anything for {websocket.idle / 60:g} min",
+                f"more than {http.messages} messages a minute in a session, or another",
+                f"not finished after {Settings().drain:g} s ends",
+            ),
+        ),
+        (
+            WEBSOCKET,
+            (
+                f"waits for {websocket.grace:g} s",
+                f"after inflating | {websocket.message:,} |",
+                f"frames a second | {websocket.frames} |",
+                f"that there is not | {websocket.nonsense} |",
+                f"on a connection | {websocket.sessions} |",
+                f"for a pong | {websocket.ping:g}; {websocket.pong:g} |",
+                f"says anything | {websocket.idle:,.0f} |",
+                f"may take nothing | {http.stall:g} |",
+                f"to the service | {conversation.message:,} |",
+                f"wait in a session | {conversation.queue} |",
+                f"from {_WORTH // 1024} KiB on",
+                f"within {_REACTS:g} s, on another",
             ),
         ),
         (
@@ -486,6 +572,7 @@ def test_the_numbers_are_the_defaults() -> None:
                 f"answers under way have `drain`, {Settings().drain:g} s",
                 f"above `drain`, {Settings().drain:g} s",
                 f"a comment at least every {http.heartbeat:g} s",
+                f"are pinged every {websocket.ping:g} s",
             ),
         ),
     ):
