@@ -54,6 +54,7 @@ def logged(request: pytest.FixtureRequest) -> Iterator[Failures]:
     if by_trial:
         globalLogPublisher.addObserver(failures)
     gc.collect()  # a Deferred reports its lost failure when it is collected
+    gc.freeze()  # what is left need not be looked through after the next test
     globalLogPublisher.removeObserver(failures)
     left = [call for call in reactor.getDelayedCalls() if call not in before]
     for call in left:
