@@ -245,6 +245,7 @@ def test_a_socket_that_is_handed_over_refuses_nobody(
     tmp_path: Path, database: tuple[str, str]
 ) -> None:
     demo = ("--demo", "--demo-delay", "0", "--demo-zeroes", "0", *database)
+    env = environment(SUPPORTBOT_HTTP__MESSAGES="1000000")  # quick machines ask a lot
     statuses, over = list[object](), threading.Event()
     asked_twice = threading.Semaphore(0)
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -265,12 +266,12 @@ def test_a_socket_that_is_handed_over_refuses_nobody(
             for _ in range(4):
                 assert asked_twice.acquire(timeout=PATIENCE)
 
-        with served(*demo, listening=listening) as before:
+        with served(*demo, listening=listening, env=env) as before:
             for one in asking:
                 one.start()
             try:
                 some_are_answered()
-                with served(*demo, listening=listening):
+                with served(*demo, listening=listening, env=env):
                     some_are_answered()
                     before.stop()
                     assert before.ended() in ENDED
