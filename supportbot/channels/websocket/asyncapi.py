@@ -7,6 +7,7 @@ refuse it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, get_args
 
 import msgspec
@@ -144,6 +145,7 @@ def document() -> dict[str, Any]:
     }
 
 
+@cache  # wherever it is mounted, it is the same
 def operation() -> Operation:
     """The row that serves the document."""
     described = msgspec.json.encode(document())
