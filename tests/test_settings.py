@@ -243,3 +243,78 @@ def test_a_file_has_to_be_utf_8(tmp_path: Path) -> None:
 
 def test_no_service_at_all(write: Write) -> None:
     assert load(write("services = []"), {}).services == ()
+
+
+def test_the_customary_names_of_a_model_and_a_shop() -> None:
+    settings = load(
+        None,
+        {
+            "OPENAI_API_KEY": "a-key",
+            "OPENAI_BASE_URL": "http://localhost:11434/v1",
+            "OPENAI_MODEL": "llama",
+            "MCP_SERVER_URL": "https://shop.example/mcp",
+        },
+    )
+    model = settings.assistant
+    assert (model.api_key, model.url, model.model) == (
+        "a-key",
+        "http://localhost:11434/v1",
+        "llama",
+    )
+    assert settings.shop.url == "https://shop.example/mcp"
+
+
+@pytest.mark.parametrize(
+    ("environ", "available"),
+    [
+        ({}, False),
+        ({"OPENAI_MODEL": "gpt-4o"}, False),
+        ({"OPENAI_API_KEY": "a-key"}, True),
+        ({"OPENAI_BASE_URL": "http://localhost:11434/v1"}, True),
+        ({"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}, False),
+    ],
+)
+def test_a_model_is_asked_where_there_is_one(
+    environ: dict[str, str], available: bool
+) -> None:
+    assert load(None, environ).assistant.available is available
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[assistant]\nurl = "ftp://x"', "expected url to be http://"),
+        ('[assistant]\napi_key = "ä"', "expected api_key to be visible ASCII"),
+        ("[assistant]\nwindow = 3000\nanswer = 2000", "expected window to be at least"),
+        ('[shop]\nurl = "shop.example"', "expected url to be http://"),
+        ('[shop]\nopen = ["verify_customer_pin"]', "expected login to be no tool"),
+        ('[shop]\nverified = ["create_order"]', "expected order to be in neither"),
+        ('[shop]\nconfirm = "sometimes"', "invalid enum value"),
+    ],
+)
+def test_a_model_or_shop_that_can_not_be_is_refused(
+    write: Write, text: str, expected: str
+) -> None:
+    assert expected in str(refused(write(text), {}))
+
+
+def test_a_key_is_never_repeated() -> None:
+    error = refused(None, {"OPENAI_API_KEY": "sk-gehe\x07im"})
+    assert "sk-" not in str(error)
+
+
+def test_a_table_that_is_named_in_part_keeps_the_rest(write: Write) -> None:
+    settings = load(
+        write("[assistant.deadlines]\nidle = 8.0\n[shop.retry]\nattempts = 2"),
+        {"SUPPORTBOT_ASSISTANT__RETRY__ATTEMPTS": "7"},
+    )
+    default = Settings()
+    assert settings.assistant.deadlines == msgspec.structs.replace(
+        default.assistant.deadlines, idle=8.0
+    )
+    assert settings.assistant.retry == msgspec.structs.replace(
+        default.assistant.retry, attempts=7
+    )
+    assert settings.shop.retry == msgspec.structs.replace(
+        default.shop.retry, attempts=2
+    )
