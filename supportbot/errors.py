@@ -17,6 +17,13 @@
         ├── ServiceUnreachable    refused, unknown host, broken TLS
         ├── ServiceTimedOut       silent while connecting, before or inside the body
         ├── ServiceRefused        a status that is not 200
+        │   └── ModelRefused          a language model's, with a code
+        ├── AnswerLimited         a limit of ours; the outcome is `refused`
+        │   └── AnswerWithheld        a rule of the model's maker
+        ├── AnswerUnfinished      the model stopped in mid-answer, as long as it may be
+        ├── ToolsMisused          the model calls what it can't, again and again
+        ├── CallRefused           a JSON-RPC error in the place of a result
+        ├── CallLost              nobody knows whether the service did what it was to do
         ├── ServiceBusy           our own queue in front of it took too long
         ├── ServiceResting        its breaker is open
         ├── BodyBroken            the body is not what the format promises
@@ -24,7 +31,7 @@
         │   └── AnswerUnusable    it will be the same next time: wrong type, no field
     │       └── AnswerEmpty   it is whole, and says nothing
         └── BodyRunaway           it goes on and on
-            ├── ByteRepeated, BodyTooLong, ParagraphTooLong
+            ├── ByteRepeated, TextRepeated, BodyTooLong, ParagraphTooLong
             └── NoProgress
 
 `str(error)` is for the operator. What a customer reads is `told` (the end of the
@@ -175,13 +182,15 @@ class ServiceError(SupportBotError):
         transient: whether another attempt may fare better.
         trips: whether it counts towards opening the service's breaker. A flood in
             mid-answer is a known illness of some services and never does.
+        refused: whether it was a limit or a rule, and not the service, that ended it.
         told: the customer's line when this is the end of the matter.
         again: the customer's line when another attempt follows.
     """
 
     transient: bool = True
     trips: bool = False
-    told: ClassVar[str] = "The {service} could not finish its answer."
+    refused: ClassVar[bool] = False
+    told: str = "The {service} could not finish its answer."
     again: ClassVar[str] = "The {service} broke off; asking again…"
 
 
@@ -228,6 +237,103 @@ class ServiceRefused(ServiceError):
         self.status, self.retry_after = status, retry_after
         self.transient = status in {408, 425, 429} or status >= 500
         self.trips = status >= 500
+
+
+class ModelRefused(ServiceRefused):
+    """A language model's server does not take the question.
+
+    Attributes:
+        code: as it named the reason, such as `invalid_api_key`; empty if it did not.
+    """
+
+    def __init__(
+        self, status: int, code: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(status, retry_after)
+        self.args = (f"status {status} {code}".rstrip(),)
+        self.code = code
+        if code == "insufficient_quota":
+            self.transient = False
+
+
+class AnswerLimited(ServiceError):
+    """The answer would take more than one may.
+
+    Attributes:
+        limit: which of the settings.
+    """
+
+    transient = False
+    refused = True
+    told = "This is as far as the {service} can go."
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(f"limit {limit} reached")
+        self.limit = limit
+
+
+class AnswerWithheld(AnswerLimited):
+    """The model's maker does not let it say this."""
+
+    told = "The {service} can't answer this."
+
+    def __init__(self) -> None:
+        super().__init__("content_filter")
+
+
+class AnswerUnfinished(ServiceError):
+    """The model has written as much as it may at a time, and was not done."""
+
+    transient = False
+    told = "The {service} could not finish its answer: it became too long."
+
+    def __init__(self) -> None:
+        super().__init__("the answer became too long")
+
+
+class ToolsMisused(ServiceError):
+    """The model calls tools that there are not, or with arguments that don't fit."""
+
+    transient = False
+    told = "The {service} could not find a way to do this."
+
+    def __init__(self, mistakes: int) -> None:
+        super().__init__(f"{mistakes} calls of tools that can't be made")
+
+
+# Of JSON-RPC: found to be wrong before anything was done. -32603 and the servers' own
+# codes may come from the middle of it.
+_INTERNAL, _NOT_DONE = (
+    -32603,
+    frozenset({-32700, *range(-32602, -32599), *range(-32022, -32019)}),
+)
+
+
+class CallRefused(ServiceError):
+    """A JSON-RPC error. What it says in words may repeat arguments, so it is not kept.
+
+    Attributes:
+        code: of JSON-RPC.
+        status: of HTTP.
+        done: whether something can have been done all the same.
+    """
+
+    told = "The {service} did not accept this."
+    again = "The {service} is having trouble; asking again…"
+
+    def __init__(self, code: int, status: int = 200) -> None:
+        super().__init__(f"JSON-RPC error {code}")
+        self.code, self.status = code, status
+        self.transient = code == _INTERNAL
+        self.done = not (code in _NOT_DONE or 400 <= status < 500)
+
+
+class CallLost(ServiceError):
+    """The request may have arrived, and its answer did not: never ask again blindly."""
+
+    transient = False
+    trips = True
+    told = "Nobody could tell whether the {service} has done this."
 
 
 class ServiceBusy(ServiceError):
@@ -302,6 +408,18 @@ class ByteRepeated(BodyRunaway):
     def __init__(self, byte: int, limit: int) -> None:
         super().__init__(f"byte 0x{byte:02x} came more than {limit} times in a row")
         self.byte, self.limit = byte, limit
+
+
+class TextRepeated(BodyRunaway):
+    """A phrase came more often in a row than honest text has it.
+
+    Attributes:
+        limit: the most that are allowed in a row.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"a phrase came more than {limit} times in a row")
+        self.limit = limit
 
 
 class BodyTooLong(BodyRunaway):

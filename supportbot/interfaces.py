@@ -2,13 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
 
-from supportbot.events import Event, Format
+from supportbot.events import Event, Format, OrderProposed, OrderSent
+
+_Event = TypeVar("_Event", bound=Event)
+
+
+class Customer(msgspec.Struct, frozen=True):
+    """Somebody who has proven who they are.
+
+    Attributes:
+        customer_id: in the shop.
+    """
+
+    customer_id: str
+    name: str
+    email: str
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """What a customer gave to log in; never stored, logged or sent elsewhere.
+
+    Attributes:
+        email: as typed; None if it was not given yet.
+        pin: digits; None if it was not given yet.
+    """
+
+    email: str | None
+    pin: str | None
+
+    def __repr__(self) -> str:
+        return "Credentials(…)"
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What language models took in a conversation.
+
+    Attributes:
+        tokens: read and written.
+        cost: dollars.
+    """
+
+    tokens: int = 0
+    cost: float = 0.0
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What a transcript says about the customer, when a message is answered.
+
+    Attributes:
+        proposal: an order that was shown to the customer just before this message, and
+            that a yes would place.
+        unsettled: an order that was sent, and nobody knows whether it was placed.
+        placed: orders that were placed in this conversation, the oldest first.
+        spent: by the language model up to now.
+        id_chosen: the conversation's id was chosen by a client, so that others may know
+            it; nobody can log in there.
+    """
+
+    proposal: OrderProposed | None = None
+    unsettled: OrderSent | None = None
+    placed: tuple[OrderSent, ...] = ()
+    spent: Spent = Spent()
+    id_chosen: bool = False
+
+
+def _nobody() -> Customer | None:
+    return None
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -16,12 +81,26 @@ class Question(msgspec.Struct, frozen=True):
 
     Attributes:
         text: the customer's message.
-        transcript: reads what was said in the conversation up to this message. A
-            call, since most services don't want it.
+        transcript: reads what was said in the conversation before this message and
+            with it, and how that was answered. A call, since most services don't want
+            it.
+        conversation_id: of the conversation.
+        seq: the number of the message.
+        client: where it came from, for limits per address; empty if that says nothing.
+        customer: who the customer is at the moment; None while that is not proven. A
+            call, since who logs out in the meantime is nobody at once.
+        credentials: given with this message, or with it and one shortly before.
+        standing: what else the transcript says about the customer.
     """
 
     text: str
     transcript: Callable[[], Awaitable[Sequence[Event]]]
+    conversation_id: str = ""
+    seq: int = 0
+    client: str = ""
+    customer: Callable[[], Customer | None] = _nobody
+    credentials: Credentials | None = None
+    standing: Standing = Standing()
 
 
 class Reply(Protocol):
@@ -38,6 +117,12 @@ class Reply(Protocol):
 
     def notice(self, text: str) -> None:
         """A line about how the answer is coming along: shown quietly, never stored."""
+
+    def record(self, kind: type[_Event], **fields: object) -> Deferred[_Event]:
+        """Store a fact of the service's own, behind what it gave; fires when durable.
+
+        Fails with CancelledError if the reply is over, and with StoreError.
+        """
 
 
 class Service(Protocol):
@@ -89,6 +174,91 @@ class Listed(msgspec.Struct, frozen=True):
     opened_at: float
     heard_at: float
     last_seq: int
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What came of somebody's credentials.
+
+    Attributes:
+        customer: who it is; None if that is not proven.
+        told: a line for them, the same whether there is such a customer or not.
+        wait: seconds until the next try is of any use.
+        tried: they were tried; not if it was too early for that.
+        unknown: nobody could tell at the moment.
+    """
+
+    customer: Customer | None
+    told: str
+    wait: float = 0.0
+    tried: bool = True
+    unknown: bool = False
+
+
+class Doorkeeper(Protocol):
+    """Tells who somebody is."""
+
+    async def verify(
+        self, credentials: Credentials, conversation_id: str, client: str
+    ) -> Verdict:
+        """Whether the credentials belong together; counted as a try.
+
+        Args:
+            client: the network address, for limits; empty where it says nothing.
+
+        Raises:
+            StoreError: it can't be counted, so it is not tried.
+        """
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """Something that a language model may use.
+
+    Attributes:
+        schema: JSON Schema of its arguments.
+    """
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+
+
+class Guesses(Protocol):
+    """Counts tries at PINs. What it counts lasts as long as transcripts do.
+
+    Addresses of customers are given in any case of letters and mean the same.
+    """
+
+    def begin(
+        self, email: str, conversation_id: str, client: str, now: float
+    ) -> Deferred[float]:
+        """Count a try before it is made, so that none made side by side escapes.
+
+        Args:
+            client: the network address; empty where it says nothing.
+            now: seconds of UTC.
+
+        Returns:
+            Fires with 0.0 if the try may be made; else with the seconds until one may,
+            and nothing is counted. Fails with StoreError.
+        """
+
+    def wait(
+        self, email: str, conversation_id: str, client: str, now: float
+    ) -> Deferred[float]:
+        """Seconds until a try may be made; nothing is counted. Fails as `begin`."""
+
+    def right(
+        self, email: str, conversation_id: str, client: str, now: float
+    ) -> Deferred[None]:
+        """The try was right: it counts nowhere, and the customer's begin anew."""
+
+    def void(
+        self, email: str, conversation_id: str, client: str, now: float
+    ) -> Deferred[None]:
+        """Nobody could tell whether it was right: it does not count."""
+
+    def unlock(self, email: str) -> Deferred[bool]:
+        """Let a customer try again at once; whether there was anything to forget."""
 
 
 class TranscriptStore(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from supportbot.errors import StoreError
 from supportbot.events import Event, Format
@@ -13,6 +13,7 @@ from supportbot.interfaces import Known, Listed, Question, Reply
 from supportbot.transcripts.memory import MemoryStore
 
 _T = TypeVar("_T")
+_Event = TypeVar("_Event", bound=Event)
 _List = list  # where a method of that name hides it
 
 
@@ -92,12 +93,15 @@ class RecordingReply:
 
     Attributes:
         paragraphs: those that stand.
-        told: everything in order and in words; notices in brackets.
+        told: everything in order and in words; notices in brackets, facts by their
+            class.
+        facts: that were recorded, numbered from 1,001.
     """
 
     def __init__(self) -> None:
         self.paragraphs: list[tuple[str, Format]] = []
         self.told: list[str] = []
+        self.facts: list[Event] = []
 
     def paragraph(self, text: str, format: Format = "html") -> None:
         self.paragraphs.append((text, format))
@@ -112,6 +116,13 @@ class RecordingReply:
 
     def notice(self, text: str) -> None:
         self.told.append(f"({text})")
+
+    def record(self, kind: type[_Event], **fields: object) -> Deferred[_Event]:
+        event: Any = kind
+        fact: _Event = event(seq=1_001 + len(self.facts), at=0.0, **fields)
+        self.facts.append(fact)
+        self.told.append(kind.__name__)
+        return succeed(fact)
 
 
 class Held(Generic[_T]):
