@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +25,9 @@ from supportbot.errors import (
     ServiceTimedOut,
     ServiceUnreachable,
 )
-from supportbot.services.attempts import Attempts, Breaker, Give
+from supportbot.events import Format
+from supportbot.services.attempts import Attempts, Breaker
+from supportbot.services.story import Story
 from supportbot.settings import Breaking, Retry
 from tests.fakes import RecordingReply
 
@@ -50,7 +52,7 @@ class Try:
         cancelled: it was not wanted any more.
     """
 
-    def __init__(self, at: float, give: Give) -> None:
+    def __init__(self, at: float, give: Callable[[str, Format], None]) -> None:
         self.at, self._give = at, give
         self.cancelled = False
         self._ended: Deferred[None] = Deferred()
@@ -97,12 +99,17 @@ class Scene:
     def _jitter(self) -> float:
         return self.jitters.pop(0) if self.jitters else 1.0
 
-    async def _attempt(self, give: Give) -> None:
-        self.tries.append(Try(self.clock.seconds(), give))
-        await self.tries[-1].until_ended()
-
     def answer(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self.attempts.answer(self._attempt, self.reply))
+        story = Story(self.reply)
+
+        async def attempt() -> None:
+            story.begin()
+            self.tries.append(Try(self.clock.seconds(), story.give))
+            await self.tries[-1].until_ended()
+            story.end()
+
+        making = self.attempts.make(attempt, self.reply.notice)
+        return Deferred.fromCoroutine(making)
 
     @property
     def began(self) -> list[float]:

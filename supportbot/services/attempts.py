@@ -1,9 +1,7 @@
-"""Ask again until the answer is whole, and say nothing twice.
+"""Ask again until the answer is whole.
 
 A failed attempt is followed by another, after a jittered back-off and inside one time
-budget. Position, not text, decides what was given already: a new attempt's paragraphs
-are compared in order with those that were given, and skipped. If it tells a different
-story, what was given from that place on is taken back first.
+budget. That nothing is said twice is for `Story` to see to.
 """
 
 from __future__ import annotations
@@ -19,15 +17,10 @@ from twisted.python.failure import Failure
 
 from supportbot.context import Logger
 from supportbot.errors import BodyRunaway, ServiceError, ServiceResting, ServiceTimedOut
-from supportbot.events import Format
-from supportbot.interfaces import Reply
 from supportbot.settings import Breaking, Retry
 
-Give = Callable[[str, Format], None]
-"""Takes a finished paragraph of one attempt."""
-
-Attempt = Callable[[Give], Coroutine[Deferred[Any], Any, None]]
-"""One attempt at the whole answer, from its first paragraph on."""
+Attempt = Callable[[], Coroutine[Deferred[Any], Any, None]]
+"""One attempt at all of it."""
 
 _log = Logger()
 
@@ -92,19 +85,21 @@ class Attempts:
         self._clock, self._title, self._observe = clock, title, observe
         self._retry, self._breaker, self._jitter = retry, breaker, jitter
 
-    async def answer(self, attempt: Attempt, reply: Reply) -> None:
+    async def make(self, attempt: Attempt, notice: Callable[[str], None]) -> None:
         """Make attempts until one is whole.
+
+        Args:
+            notice: is told, in a line for the customer, that another one follows.
 
         Raises:
             ServiceError: of the last attempt.
         """
         deadline = self._clock.seconds() + self._retry.budget
-        story = _Story(reply)
         troubles = 0
         for number in range(1, self._retry.attempts + 1):
             self._breaker.check()
             try:
-                await self._one(attempt, story, deadline - self._clock.seconds())
+                await self._one(attempt, deadline - self._clock.seconds())
             except ServiceError as error:
                 _log.info(
                     "attempt {number} at the {title} failed: {kind}: {error}",
@@ -122,22 +117,20 @@ class Attempts:
                 last = number == self._retry.attempts or pause >= left
                 if last or self._breaker.open or not error.transient:
                     raise
-                reply.notice(error.again.format(service=self._title))
+                notice(error.again.format(service=self._title))
                 await deferLater(self._clock, pause)
             else:
                 self._observe(None)
                 self._breaker.reached()
                 return
 
-    async def _one(self, attempt: Attempt, story: _Story, seconds: float) -> None:
+    async def _one(self, attempt: Attempt, seconds: float) -> None:
         def late(_: object, seconds: float) -> Failure:
             return Failure(ServiceTimedOut("budget", self._retry.budget))
 
-        story.begin()
-        trying = Deferred.fromCoroutine(attempt(story.give))
+        trying = Deferred.fromCoroutine(attempt())
         # Less than none are left when the machine slept between two attempts.
         await trying.addTimeout(max(0.0, seconds), self._clock, late)
-        story.end()
 
     def _pause(self, troubles: int, error: ServiceError) -> float:
         """Seconds to wait before another attempt."""
@@ -145,37 +138,3 @@ class Attempts:
         pause = min(self._retry.most, doubled) * (0.5 + 0.5 * self._jitter())
         asked: float = getattr(error, "retry_after", None) or 0.0
         return max(pause, min(asked, self._retry.retry_after))
-
-
-class _Story:
-    """What all attempts together have told."""
-
-    def __init__(self, reply: Reply) -> None:
-        self._reply = reply
-        self._given: list[tuple[str, Format]] = []
-        self._told = 0  # paragraphs of this attempt
-
-    def begin(self) -> None:
-        """Another attempt starts, from its first paragraph."""
-        self._told = 0
-
-    def give(self, text: str, format: Format) -> None:
-        """The attempt's next paragraph."""
-        paragraph = (text, format)
-        if self._told < len(self._given):
-            if self._given[self._told] == paragraph:
-                self._told += 1
-                return
-            self._take_back()
-        self._given.append(paragraph)
-        self._told += 1
-        self._reply.paragraph(text, format)
-
-    def end(self) -> None:
-        """The attempt is whole: what only others told does not stand."""
-        if self._told < len(self._given):
-            self._take_back()
-
-    def _take_back(self) -> None:
-        del self._given[self._told :]
-        self._reply.revise(self._told)

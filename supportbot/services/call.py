@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -52,7 +52,10 @@ from supportbot.errors import (
     SettingsError,
 )
 from supportbot.services.wire import Wire
-from supportbot.settings import ServiceSettings
+from supportbot.settings import Bounds, Deadlines
+from supportbot.streaming.body import Body
+from supportbot.streaming.octets import Octets
+from supportbot.streaming.runaway import Guard
 
 _LOST = (net.ConnectError, net.ConnectionClosed, net.DNSLookupError, OSError, TLSError)
 _T = TypeVar("_T")
@@ -60,8 +63,30 @@ _US = f"supportbot/{__version__}"
 _ATTEMPT_DELAY = 0.02  # seconds from `::1` to `127.0.0.1`; Twisted's 0.3 would be felt
 
 
+class Peer(Protocol):
+    """Whom we call, and how patient we are: what `ServiceSettings` says of these."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def ca_file(self) -> str | None: ...
+    @property
+    def deadlines(self) -> Deadlines: ...
+    @property
+    def bounds(self) -> Bounds: ...
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A peer that is no service of its own."""
+
+    url: str
+    ca_file: str | None
+    deadlines: Deadlines
+    bounds: Bounds
+
+
 class Answering(msgspec.Struct, frozen=True):
-    """A response with status 200 whose body is still to come.
+    """A response whose body is still to come.
 
     Attributes:
         response: its body has to be delivered, or the call hung up.
@@ -72,7 +97,7 @@ class Answering(msgspec.Struct, frozen=True):
     hang_up: Callable[[], None]
 
 
-def endpoint_of(settings: ServiceSettings, reactor: object) -> IStreamClientEndpoint:
+def endpoint_of(settings: Peer, reactor: object) -> IStreamClientEndpoint:
     """Where the service listens.
 
     Raises:
@@ -100,7 +125,7 @@ def endpoint_of(settings: ServiceSettings, reactor: object) -> IStreamClientEndp
     return endpoint
 
 
-def _authorities(settings: ServiceSettings) -> list[Certificate]:
+def _authorities(settings: Peer) -> list[Certificate]:
     end = b"-----END CERTIFICATE-----"
     try:
         pems = Path(settings.ca_file or "").read_bytes().split(end)[:-1]
@@ -116,14 +141,14 @@ class Caller:
     """Calls one service.
 
     Args:
-        settings: the service's.
+        settings: where the service is, and how patient we are.
         reactor: for the deadlines.
         endpoint: where to connect.
     """
 
     def __init__(
         self,
-        settings: ServiceSettings,
+        settings: Peer,
         reactor: IReactorTime,
         endpoint: IStreamClientEndpoint,
     ) -> None:
@@ -140,16 +165,39 @@ class Caller:
         Args:
             method: of HTTP.
             accept: the media type that the answer has to have.
-            body: sent with its length, never in chunks, which some services don't take.
+            body: of plain text.
 
         Raises:
             ServiceUnreachable, ServiceTimedOut, ServiceRefused, BodyBroken,
             AnswerUnusable: the connection is closed then.
         """
-        wire = Wire(self._endpoint, self._settings.bounds.head)
-        headers = Headers({"accept": [accept], "user-agent": [_US]})
+        headers = Headers({"accept": [accept]})
         if body is not None:
             headers.setRawHeaders("content-type", ["text/plain; charset=utf-8"])
+        answering = await self.ask(method, headers, body)
+        try:
+            _check(answering.response, accept)
+        except ServiceError:
+            answering.hang_up()
+            raise
+        return answering
+
+    async def ask(
+        self, method: str, headers: Headers, body: bytes | None = None
+    ) -> Answering:
+        """Ask, and return when the headers are in, whatever they say.
+
+        Args:
+            method: of HTTP.
+            headers: of the request, besides those that every request has.
+            body: sent with its length, never in chunks, which some services don't take.
+
+        Raises:
+            ServiceUnreachable, ServiceTimedOut, BodyBroken, AnswerUnusable: the
+                connection is closed then.
+        """
+        wire = Wire(self._endpoint, self._settings.bounds.head)
+        headers.setRawHeaders("user-agent", [_US])
         asked = treq.client.HTTPClient(wire, self._cookies).request(
             method,
             self._url,
@@ -168,7 +216,6 @@ class Caller:
         asked.addTimeout(self._settings.deadlines.headers, self._reactor, late)
         try:
             response = await asked
-            _check(response, accept)
         except (ServiceError, CancelledError):
             wire.abort()
             raise
@@ -180,14 +227,50 @@ class Caller:
             raise _translated(error, wire) from error
         return Answering(response, wire.abort)
 
+    async def read(self, answering: Answering, most: int) -> bytes:
+        """The whole body of a response that is not streamed.
+
+        Args:
+            most: bytes of it.
+
+        Raises:
+            ServiceError: it can't be had; the connection is closed then.
+        """
+        deadlines, whole = self._settings.deadlines, bytearray()
+        body = Body(
+            self._reactor,
+            Octets(),
+            Guard(most + 1, most),  # of equal bytes there may be as many as of others
+            whole.extend,
+            answering.hang_up,
+            idle=deadlines.idle,
+            progress=deadlines.total,
+            total=deadlines.total,
+        )
+        answering.response.deliverBody(body)
+        await body.done
+        return bytes(whole)
+
 
 def _check(response: IResponse, accept: str) -> None:
     if response.code != 200:
-        wait = _first(response.headers, b"retry-after")
-        raise ServiceRefused(response.code, _retry_after(wait))
-    media = _first(response.headers, b"content-type").partition(";")[0].strip().lower()
+        raise ServiceRefused(response.code, retry_after(response.headers))
+    media = media_type(response.headers)
     if media and media != accept:
         raise AnswerUnusable(f"content type {media!r} where {accept} was expected")
+
+
+def media_type(headers: Headers) -> str:
+    """Of a response's body, in lower case; empty if it is not named."""
+    return _first(headers, b"content-type").partition(";")[0].strip().lower()
+
+
+def retry_after(headers: Headers) -> float | None:
+    """Seconds that a service asks us to wait; None if it does not."""
+    milliseconds = _first(headers, b"retry-after-ms")  # of language models' servers
+    if milliseconds.isascii() and milliseconds.isdigit() and len(milliseconds) <= 12:
+        return int(milliseconds) / 1000
+    return _retry_after(_first(headers, b"retry-after"))
 
 
 def _first(headers: Headers, name: bytes) -> str:

@@ -6,15 +6,16 @@ from collections.abc import Callable
 from typing import Literal
 
 import msgspec
-from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-from twisted.python.failure import Failure
 
-from supportbot.errors import AnswerEmpty, ServiceBusy, ServiceError
+from supportbot.errors import AnswerEmpty, ServiceError
 from supportbot.events import Format
 from supportbot.interfaces import Question, Reply
-from supportbot.services.attempts import Attempts, Breaker, Give
+from supportbot.services.attempts import Attempts, Breaker
 from supportbot.services.call import Caller
+from supportbot.services.patience import Patience
+from supportbot.services.story import Story
+from supportbot.services.turns import Turns
 from supportbot.settings import ServiceSettings
 from supportbot.streaming.body import Body, Reader
 from supportbot.streaming.runaway import Guard
@@ -34,7 +35,7 @@ class Dialect(msgspec.Struct, frozen=True):
     method: Literal["GET", "POST"]
     accept: str
     format: Format
-    reader: Callable[[ServiceSettings], Reader]
+    reader: Callable[[ServiceSettings], Reader[str]]
 
 
 class ThirdParty:
@@ -58,7 +59,7 @@ class ThirdParty:
         self.name, self.title = settings.name, settings.title
         self._settings, self._dialect, self._reactor = settings, dialect, reactor
         self._caller = Caller(settings, reactor, endpoint)
-        self._turns = DeferredSemaphore(settings.at_once)
+        self._turns = Turns(reactor, self.title, settings.at_once, settings.turn)
         self._breaker = Breaker(reactor, settings.breaker)
         self._attempts = Attempts(
             reactor, self.title, settings.retry, self._breaker, observe=observe
@@ -72,39 +73,32 @@ class ThirdParty:
     @property
     def waiting(self) -> int:
         """How many questions wait for their turn."""
-        return len(self._turns.waiting)
+        return self._turns.waiting
 
     async def answer(self, question: Question, reply: Reply) -> None:
         """Answer with the paragraphs of the third party; see `Service`."""
         meant = respell(question.text, self._settings.topics, self._settings.intent)
 
-        async def attempt(give: Give) -> None:
-            await self._attempt(meant.text, give)
+        await self._turns.take(reply)
+        slow = self._settings.retry.slow
+        waiting = Patience(self._reactor, self.title, slow, reply)
+        story = Story(waiting)
 
-        await self._turn(reply)
-        waiting = _Patience(self._reactor, self._settings, reply)
+        async def attempt() -> None:
+            story.begin()
+            await self._attempt(meant.text, story.give)
+            story.end()
+
         try:
-            await self._attempts.answer(attempt, waiting)
+            await self._attempts.make(attempt, waiting.notice)
         finally:
             waiting.end()
-            self._turns.release()
+            self._turns.give_back()
         if self._settings.suggest and meant.close:
             names = " or ".join(f"“{name}”" for name in meant.close)
             reply.paragraph(f"Did you mean {names}?", "plain")
 
-    async def _turn(self, reply: Reply) -> None:
-        if self._turns.tokens:
-            await self._turns.acquire()
-            return
-        reply.notice(f"The {self.title} is busy; you are in line…")
-        seconds = self._settings.turn
-
-        def late(_: object, seconds: float) -> Failure:
-            return Failure(ServiceBusy(seconds))
-
-        await self._turns.acquire().addTimeout(seconds, self._reactor, late)
-
-    async def _attempt(self, text: str, give: Give) -> None:
+    async def _attempt(self, text: str, give: Callable[[str, Format], None]) -> None:
         dialect, bounds = self._dialect, self._settings.bounds
         deadlines = self._settings.deadlines
         started = self._reactor.seconds()
@@ -131,38 +125,3 @@ class ThirdParty:
         await body.done
         if not given:
             raise AnswerEmpty
-
-
-class _Patience:
-    """Hand a reply on, and tell the customer once if nothing comes for long."""
-
-    def __init__(
-        self, clock: IReactorTime, settings: ServiceSettings, reply: Reply
-    ) -> None:
-        self._reply, self._seconds = reply, settings.retry.slow
-        line = f"The {settings.title} is slow at the moment; still waiting…"
-        self._call = clock.callLater(self._seconds, reply.notice, line)
-
-    def paragraph(self, text: str, format: Format = "html") -> None:
-        self._heard()
-        self._reply.paragraph(text, format)
-
-    def revise(self, keep: int) -> None:
-        self._reply.revise(keep)
-
-    def delta(self, text: str) -> None:
-        self._heard()
-        self._reply.delta(text)
-
-    def notice(self, text: str) -> None:
-        self._heard()
-        self._reply.notice(text)
-
-    def end(self) -> None:
-        """The answer is over."""
-        if self._call.active():
-            self._call.cancel()
-
-    def _heard(self) -> None:
-        if self._call.active():
-            self._call.reset(self._seconds)

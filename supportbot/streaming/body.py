@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol, IReactorTime
@@ -17,23 +17,26 @@ from zope.interface import implementer
 from supportbot.errors import BodyCut, NoProgress, ServiceError, ServiceTimedOut
 from supportbot.streaming.runaway import Guard
 
+_T = TypeVar("_T")
+_Given = TypeVar("_Given", covariant=True)
 
-class Reader(Protocol):
-    """A parser: bytes in, finished paragraphs out."""
+
+class Reader(Protocol[_Given]):
+    """A parser: bytes in, finished values out, such as paragraphs."""
 
     @property
     def complete(self) -> bool:
         """Whether the answer is whole, so that nothing behind it matters."""
 
-    def feed(self, data: bytes) -> Iterable[str]:
+    def feed(self, data: bytes) -> Iterable[_Given]:
         """Take bytes; give what they finish, then raise what is wrong with them."""
 
-    def end(self) -> Iterable[str]:
+    def end(self) -> Iterable[_Given]:
         """The body has ended: give what is left, raise if something is missing."""
 
 
 @implementer(IProtocol)
-class Body(TwistedProtocol):
+class Body(TwistedProtocol, Generic[_T]):
     """Read one response's body.
 
     The end of a connection proves nothing: HTTP/1.0 reports a broken one just as a
@@ -41,12 +44,12 @@ class Body(TwistedProtocol):
 
     Args:
         clock: for the deadlines.
-        reader: makes paragraphs of the bytes.
+        reader: makes values of the bytes.
         guard: what does not pass it ends the body.
-        give: is called with every finished paragraph, in order.
+        give: is called with every finished value, in order.
         hang_up: closes the connection at once.
         idle, progress, total: seconds between two pieces of the body, between two
-            finished paragraphs, and for all of it.
+            finished values, and for all of it.
 
     Attributes:
         done: fires exactly once, after the last `give`: with None when the answer is
@@ -56,9 +59,9 @@ class Body(TwistedProtocol):
     def __init__(
         self,
         clock: IReactorTime,
-        reader: Reader,
+        reader: Reader[_T],
         guard: Guard,
-        give: Callable[[str], None],
+        give: Callable[[_T], None],
         hang_up: Callable[[], None],
         *,
         idle: float,
@@ -104,10 +107,10 @@ class Body(TwistedProtocol):
         else:
             self._end(None)
 
-    def _hand_on(self, paragraphs: Iterable[str]) -> None:
-        for paragraph in paragraphs:
+    def _hand_on(self, values: Iterable[_T]) -> None:
+        for value in values:
             self._progress.reset(self._progress_limit)
-            self._give(paragraph)
+            self._give(value)
             if self._over:  # stopped by whoever it was given to
                 return
 

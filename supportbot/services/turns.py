@@ -1,0 +1,54 @@
+"""Take turns at a service that answers only so many questions at a time."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from supportbot.errors import ServiceBusy
+from supportbot.interfaces import Reply
+
+
+class Turns:
+    """The queue in front of one service.
+
+    Args:
+        clock: for the wait.
+        title: what customers call the service.
+        at_once: how many questions may be under way.
+        seconds: that a question may wait for its turn.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, title: str, at_once: int, seconds: float
+    ) -> None:
+        self._clock, self._title, self._seconds = clock, title, seconds
+        self._free = DeferredSemaphore(at_once)
+
+    @property
+    def waiting(self) -> int:
+        """How many questions wait for their turn."""
+        return len(self._free.waiting)
+
+    async def take(self, reply: Reply) -> None:
+        """Wait for a turn, and tell the customer if that does not come at once.
+
+        Who has taken one gives it back, whatever happens.
+
+        Raises:
+            ServiceBusy: none came in time.
+        """
+        if self._free.tokens:
+            await self._free.acquire()
+            return
+        reply.notice(f"The {self._title} is busy; you are in line…")
+
+        def late(_: object, seconds: float) -> Failure:
+            return Failure(ServiceBusy(seconds))
+
+        await self._free.acquire().addTimeout(self._seconds, self._clock, late)
+
+    def give_back(self) -> None:
+        """The turn is over."""
+        self._free.release()
