@@ -1,0 +1,1 @@
+"""What customers' words say: who they are, yes or no, and what they want ordered."""
