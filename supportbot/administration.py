@@ -1,4 +1,4 @@
-"""The command lines of operators: `supportbot database …`, `supportbot transcripts …`.
+"""The command lines of operators: `supportbot database …`, `… transcripts`, `… logins`.
 
 They need no running service, and may be used beside one.
 """
@@ -23,10 +23,12 @@ from supportbot.channels.retelling import Answer, Passage, Retelling
 from supportbot.command_line import (
     BAD_SETTINGS,
     FAILED,
+    GROUPS,
     INTERRUPTED,
     MEMORY,
     USAGE,
     Program,
+    default_url,
     fail,
     text,
 )
@@ -36,7 +38,7 @@ from supportbot.interfaces import Listed
 from supportbot.ledger import told
 from supportbot.settings import Settings, load
 from supportbot.transcripts.archive import Archive
-from supportbot.transcripts.database import Database, default_url, upgrade
+from supportbot.transcripts.database import Database, upgrade
 
 _DAY = 86_400.0  # seconds
 _AT_ONCE = 100  # conversations that are erased at a time
@@ -220,6 +222,28 @@ class Erase(_Reading):
         return status
 
 
+class Unlock(_Reading):
+    """The options of `supportbot logins unlock`."""
+
+    synopsis = "Usage: supportbot logins unlock [options] EMAIL"
+    longdesc = (
+        "Forget the wrong PINs of a customer, who may then log in at once. What is"
+        " counted for sessions and network addresses stays."
+    )
+
+    def parseArgs(self, *emails: str) -> None:
+        if len(emails) != 1:
+            raise UsageError("Expected one EMAIL.")
+        self.email = text(emails[0])
+
+    def work(self, archive: Archive) -> int:
+        if archive.unlock(self.email):
+            _say(f"{clean(self.email)} may log in again")
+        else:
+            _say(f"no wrong PIN is counted for {clean(self.email)}")
+        return 0
+
+
 class _Group(Program):
     """Commands about one thing."""
 
@@ -255,11 +279,17 @@ class TranscriptsCommands(_Group):
     )
 
 
-GROUPS: Mapping[str, type[Program]] = {
-    "database": DatabaseCommands,
-    "transcripts": TranscriptsCommands,
-}
-"""By the word that chooses them."""
+class LoginsCommands(_Group):
+    """The options of `supportbot logins`."""
+
+    synopsis = "Usage: supportbot logins [options] unlock"
+    longdesc = "Help customers who can't log in."
+    subCommands = (("unlock", None, Unlock, "Forget a customer's wrong PINs."),)
+
+
+_GROUPS: Mapping[str, type[Program]] = dict(
+    zip(GROUPS, (DatabaseCommands, LoginsCommands, TranscriptsCommands), strict=True)
+)
 
 
 def administer(
@@ -278,7 +308,7 @@ def administer(
 def _administer(
     words: Sequence[str], options: Mapping[str, Any], environ: Mapping[str, str]
 ) -> int:
-    group = GROUPS[words[0]]()
+    group = _GROUPS[words[0]]()
     try:
         group.parseOptions(list(words[1:]))
     except UsageError as error:

@@ -5,17 +5,38 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from dotenv import dotenv_values
+from platformdirs import user_state_path
 from twisted.python.usage import Options
 
 from supportbot import __version__
+from supportbot.errors import StoreUnusable
 
 FAILED, USAGE, INTERRUPTED, BAD_SETTINGS = 1, 2, 130, 78
 """Exit statuses; 130 is after Ctrl-C, and 78 is EX_CONFIG of sysexits."""
 
 MEMORY = "memory"
 """In the place of a database's URL: nothing is stored."""
+
+
+GROUPS = ("database", "logins", "transcripts")
+"""The words that choose a group of operators' commands."""
+
+
+def default_url(folder: Path | None = None) -> str:
+    """The URL of `transcripts.db` in the user's state folder, which is made.
+
+    Raises:
+        StoreUnusable: it can't be made.
+    """
+    folder = folder or user_state_path("supportbot")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnusable(f"{folder}: {error.strerror}; make it by hand") from error
+    return f"sqlite:///{folder / 'transcripts.db'}"
 
 
 class Program(Options):

@@ -39,6 +39,10 @@ class Metrics:
             service.
         stored: seconds that an append took.
         lost: appends that failed.
+        tools: calls of tools, by name and outcome.
+        orders: that were sent, by whether they were placed.
+        tokens: of language models, by model and direction.
+        cost: of language models in dollars, by model.
         closed: WebSocket connections that ended, by close code.
         nonsense: messages on them that were none of ours.
     """
@@ -76,6 +80,12 @@ class Metrics:
             "store_append_seconds", "Until an append was durable.", _STORED
         )
         self.lost = counted("store_failures", "Appends that failed.")
+        self.tools = counted("tool_calls", "Calls of tools.", "tool", "outcome")
+        self.orders = counted("orders", "Orders that were settled.", "result")
+        self.tokens = counted(
+            "model_tokens", "Tokens of language models.", "model", "direction"
+        )
+        self.cost = counted("model_cost_dollars", "What language models cost.", "model")
         self.closed = counted(
             "websocket_closed", "WebSocket connections that ended.", "code"
         )
@@ -114,11 +124,11 @@ class Tally(Collector):
 
     def __init__(self, name: str, what: str, labels: Sequence[str]) -> None:
         self._name, self._what, self._labels = name, what, labels
-        self._counts: dict[tuple[str, ...], int] = {} if labels else {(): 0}
+        self._counts: dict[tuple[str, ...], float] = {} if labels else {(): 0}
 
-    def add(self, *labels: str) -> None:
-        """One more."""
-        self._counts[labels] = self._counts.get(labels, 0) + 1
+    def add(self, *labels: str, by: float = 1) -> None:
+        """One more, or so many."""
+        self._counts[labels] = self._counts.get(labels, 0) + by
 
     def collect(self) -> list[CounterMetricFamily]:
         family = CounterMetricFamily(self._name, self._what, labels=self._labels)

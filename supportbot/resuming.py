@@ -12,10 +12,9 @@ import msgspec
 from platformdirs import user_state_path
 
 from supportbot.channels.chat import Opening
-from supportbot.command_line import MEMORY
+from supportbot.command_line import MEMORY, default_url
 from supportbot.context import Logger
 from supportbot.conversation import Conversation
-from supportbot.transcripts.database import Database, default_url
 
 _NAME = "last-chat.json"
 _NOTHING = "There is no chat to go on with; a new one begins."
@@ -157,5 +156,7 @@ def remember(last: LastChat, folder: Path | None = None) -> None:
 
 def _absolute(url: str) -> str:
     """A database's URL that means the same in every working directory."""
+    from supportbot.transcripts.database import Database  # as `application` does
+
     path = Database(url, patience=1.0).path
     return url if path is None else f"sqlite:///{path.absolute()}"

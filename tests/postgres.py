@@ -81,7 +81,7 @@ class Cluster:
         """The URL of a database with nothing in our tables, which may have had much."""
         if self._shared is None:
             self._shared = self.migrated()
-        self.sql("TRUNCATE conversations, events, servers", self._shared)
+        self.sql("TRUNCATE conversations, events, guesses, servers", self._shared)
         return self._shared
 
     def kill_backends(self, url: str, sign: signal.Signals = signal.SIGTERM) -> int:

@@ -26,7 +26,11 @@ from supportbot.events import (
     ReplyEnded,
     ReplyStarted,
 )
+from supportbot.guessing import Try
+from supportbot.settings.shop import GuessSettings
 from supportbot.transcripts.database import Database, upgrade
+from supportbot.transcripts.guesses import count
+from supportbot.transcripts.statements import Statements
 from supportbot.transcripts.tables import conversations, events
 from tests.program import PATIENCE, ROOT, environment
 
@@ -324,9 +328,51 @@ def test_an_event_of_a_newer_version_is_one_line(tmp_path: Path, run: Run) -> No
     assert (status, errors) == (1, [newer])
 
 
+# supportbot logins
+
+
+def guess(url: str, email: str) -> bool:
+    """Try to log in with a wrong PIN; whether that may be tried."""
+    database, one = Database(url, 5.0), Try(GuessSettings(), email, "s", "")
+    with database.writer() as connection, connection.begin():
+        wait = count(connection, Statements(database.dialect), one, time.time())
+    database.dispose()
+    return wait == 0.0
+
+
+def test_a_customer_is_unlocked(url: str, run: Run) -> None:
+    assert guess(url, "alice@example.com")
+    assert not guess(url, "alice@example.com")
+    unlock = "logins", "unlock", "Alice@Example.com", "--database", url
+    assert run(*unlock) == (0, ["Alice@Example.com may log in again"], [])
+    assert guess(url, "alice@example.com")
+    assert run(*unlock)[0] == 0
+    none = ["no wrong PIN is counted for Alice@Example.com"]
+    assert run(*unlock) == (0, none, [])
+
+
+def test_what_is_unlocked_is_shown_without_control_characters(
+    url: str, run: Run
+) -> None:
+    _, said, _ = run("logins", "unlock", "x\x1b[m", "--database", url)
+    assert said == ["no wrong PIN is counted for x[m"]
+
+
+def test_nobody_is_unlocked_where_there_is_no_database(
+    tmp_path: Path, run: Run
+) -> None:
+    url = f"sqlite:///{tmp_path / 'none.db'}"
+    status, said, errors = run("logins", "unlock", "a@b.c", "--database", url)
+    assert (status, said) == (78, [])
+    assert errors == [f"supportbot: {url}: there is no such database"]
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        ("logins", "Expected a command: unlock."),
+        ("logins unlock", "Expected one EMAIL."),
+        ("logins unlock a@b.c d@e.f", "Expected one EMAIL."),
         ("database", "Expected a command: upgrade."),
         ("transcripts", "Expected a command: list, show, export, erase."),
         ("transcripts tell", "Unknown command: tell"),

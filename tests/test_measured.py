@@ -9,12 +9,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from supportbot.errors import StoreError, TranscriptMoved
 from supportbot.events import (
+    Called,
     CustomerSaid,
     Event,
+    ModelAsked,
+    OrderSettled,
     Outcome,
     ParagraphSaid,
     ReplyEnded,
     ReplyStarted,
+    ToolCalled,
 )
 from supportbot.metrics import Metrics
 from supportbot.transcripts.measured import MeasuredStore
@@ -47,6 +51,47 @@ class MeasuredTests(SynchronousTestCase):
         appended = self.store.append(id, events)
         self.held.settle()
         self.assertIsNone(self.successResultOf(appended))
+
+    def test_what_language_models_took_and_did(self) -> None:
+        self.append(
+            message(1),
+            ModelAsked(seq=2, at=0.0, model="m", read=10, written=5, cost=0.5),
+            ModelAsked(seq=3, at=0.0, model="m", read=1, written=2, cost=0.25),
+            ToolCalled(seq=4, at=0.0, name="t", arguments="{}", outcome=Called.OK),
+            OrderSettled(seq=5, at=0.0, sent=1, order_id="o"),
+            OrderSettled(seq=6, at=0.0, sent=1),
+        )
+        counted = {
+            "model_tokens_total['read', 'm']": 11,
+            "model_tokens_total['written', 'm']": 7,
+            "model_cost_dollars_total['m']": 0.75,
+            "tool_calls_total['ok', 't']": 1,
+            "orders_total['placed']": 1,
+            "orders_total['not placed']": 1,
+        }
+        self.assertEqual({name: self.figure(name) for name in counted}, counted)
+
+    def test_made_up_names_of_tools_are_counted_together(self) -> None:
+        self.append(message(1))
+        for number in range(150):
+            name = f"made-up-{number}"
+            self.append(
+                ToolCalled(
+                    seq=2 + number,
+                    at=0.0,
+                    name=name,
+                    arguments="",
+                    outcome=Called.FAILED,
+                )
+            )
+        counted = [name for name in figures(self.metrics) if "tool_calls" in name]
+        self.assertEqual(len(counted), 101)
+        self.assertEqual(self.figure("tool_calls_total['failed', 'other']"), 50)
+        known = ToolCalled(
+            seq=152, at=0.0, name="made-up-3", arguments="", outcome=Called.OK
+        )
+        self.append(known)
+        self.assertEqual(self.figure("tool_calls_total['ok', 'made-up-3']"), 1)
 
     def figure(self, name: str) -> Any:
         return figures(self.metrics).get(f"supportbot_{name}")

@@ -11,13 +11,15 @@ import pytest
 import pytest_twisted
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import insert, select
 
+from supportbot.command_line import default_url
 from supportbot.errors import StoreUnusable
 from supportbot.events import ParagraphSaid
 from supportbot.settings import TranscriptsSettings
 from supportbot.transcripts import schema
-from supportbot.transcripts.database import Database, default_url, upgrade
-from supportbot.transcripts.tables import metadata
+from supportbot.transcripts.database import Database, upgrade
+from supportbot.transcripts.tables import conversations, events, guesses, metadata
 from tests.postgres import Cluster
 from tests.sql_stores import open_store, opened, sqlite_url
 
@@ -26,7 +28,7 @@ pytest_plugins = ("tests.postgres_fixture",)
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision = "9999", "0001"
+revision, down_revision = "9999", "0002"
 def upgrade():
     op.add_column("conversations", sa.Column("colour", sa.Text))
 """
@@ -58,8 +60,8 @@ def prepared(url: str, migrations: Path, *, change: bool) -> tuple[str, str]:
 
 
 def test_an_empty_database_gets_our_tables_once(url: str) -> None:
-    assert upgrade(url) == ("", "0001")
-    assert upgrade(url) == ("0001", "0001")
+    assert upgrade(url) == ("", "0002")
+    assert upgrade(url) == ("0002", "0002")
 
 
 def test_the_steps_lead_to_the_tables_that_the_program_knows(url: str) -> None:
@@ -75,10 +77,31 @@ def test_an_older_database_is_brought_up_to_date_with_what_is_in_it(
     url: str, tomorrow: Path
 ) -> None:
     upgrade(url)
-    with pytest.raises(StoreUnusable, match=r"is 0001, not 9999; run `supportbot"):
+    with pytest.raises(StoreUnusable, match=r"is 0002, not 9999; run `supportbot"):
         prepared(url, tomorrow, change=False)
-    assert prepared(url, tomorrow, change=True) == ("0001", "9999")
+    assert prepared(url, tomorrow, change=True) == ("0002", "9999")
     assert prepared(url, tomorrow, change=False) == ("9999", "9999")
+
+
+def test_what_was_there_before_logins_were_counted_is_kept(
+    url: str, tmp_path: Path
+) -> None:
+    first = tmp_path / "first"
+    shutil.copytree(schema.MIGRATIONS, first)
+    (first / "versions" / "v0002_guesses.py").unlink()
+    assert prepared(url, first, change=True) == ("", "0001")
+    database = Database(url, patience=1.0)
+    known = {"id": "a", "opened_at": 1.0, "heard_at": 2.0}
+    said = {"conversation": "a", "seq": 1, "key": 7, "body": "{}"}
+    with database.writer() as connection, connection.begin():
+        connection.execute(insert(conversations), known)
+        connection.execute(insert(events), said)
+    assert upgrade(url) == ("0001", "0002")
+    with database.reader() as connection:
+        assert connection.execute(select(conversations)).one()._asdict() == known
+        assert connection.execute(select(events)).one()._asdict() == said
+        assert connection.execute(select(guesses)).all() == []
+    database.dispose()
 
 
 def test_a_newer_database_is_left_alone(url: str, tomorrow: Path) -> None:
@@ -96,7 +119,7 @@ def test_a_step_that_fails_changes_nothing(url: str, tomorrow: Path) -> None:
     with pytest.raises(StoreUnusable):
         prepared(url, tomorrow, change=True)
     step.write_text(NEXT)
-    assert prepared(url, tomorrow, change=True) == ("0001", "9999")
+    assert prepared(url, tomorrow, change=True) == ("0002", "9999")
 
 
 @pytest_twisted.ensureDeferred

@@ -28,6 +28,7 @@ from supportbot.events import (
     ConversationReset,
     CustomerSaid,
     Event,
+    ModelAsked,
     Outcome,
     ParagraphSaid,
     ReplyEnded,
@@ -79,6 +80,12 @@ def test_an_answer_without_an_end_is_retold() -> None:
     ]  # fmt: skip
     reset = ConversationReset(seq=9, at=9.0)
     assert retold(STARTED, ONE, reset, ALSO) == [answer, ALSO]
+
+
+def test_what_was_done_for_an_answer_does_not_end_it() -> None:
+    asked = ModelAsked(seq=9, at=0.0, model="m", read=1, written=1, cost=0.0)
+    answer = Answer(STARTED, [ONE, ONE], ENDED)
+    assert retold(SAID, STARTED, asked, ONE, asked, ONE, ENDED) == [SAID, answer]
 
 
 @given(st.lists(st.sampled_from([SAID, STARTED, ONE, ENDED, ALSO])))

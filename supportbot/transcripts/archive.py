@@ -20,6 +20,8 @@ from supportbot.interfaces import Listed
 from supportbot.transcripts import statements
 from supportbot.transcripts.database import Database, checkpoint
 from supportbot.transcripts.faults import Broken, fault_of
+from supportbot.transcripts.guesses import unlock
+from supportbot.transcripts.statements import Statements
 from supportbot.transcripts.tables import conversations
 
 _T = TypeVar("_T")
@@ -160,6 +162,15 @@ class Archive:
                 break
         self._clean()
         return expired
+
+    def unlock(self, email: str) -> bool:
+        """Let a customer log in at once; returns whether any wrong PIN was counted.
+
+        Raises:
+            StoreError: that can't be done.
+        """
+        writing = Statements(self._database.dialect)
+        return self._write(lambda connection: unlock(connection, writing, email))
 
     def _prepare(self) -> None:
         """See that we can work with it; somebody may be writing just now."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from platformdirs import user_state_path
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import NullPool, QueuePool
@@ -27,20 +26,6 @@ READERS = 4
 _OLDEST_SQLITE = (3, 38)  # the first that knows ->>
 _KNOWN = "expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
 _LOCK_WAIT = 0.25  # seconds in SQLite; then the writer looks whether to go on
-
-
-def default_url(folder: Path | None = None) -> str:
-    """The URL of `transcripts.db` in the user's state folder, which is made.
-
-    Raises:
-        StoreUnusable: it can't be made.
-    """
-    folder = folder or user_state_path("supportbot")
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreUnusable(f"{folder}: {error.strerror}; make it by hand") from error
-    return f"sqlite:///{folder / 'transcripts.db'}"
 
 
 def upgrade(url: str) -> tuple[str, str]:

@@ -11,12 +11,17 @@ from supportbot.errors import TranscriptGone, TranscriptMoved
 from supportbot.events import (
     CustomerSaid,
     Event,
+    ModelAsked,
+    OrderSettled,
     ParagraphSaid,
     ReplyEnded,
     ReplyStarted,
+    ToolCalled,
 )
 from supportbot.interfaces import TranscriptStore
 from supportbot.metrics import Metrics
+
+_TOOLS = 100
 
 
 class MeasuredStore:
@@ -34,6 +39,7 @@ class MeasuredStore:
         self._store, self._metrics, self._seconds = store, metrics, seconds
         self._started: dict[str, ReplyStarted] = {}  # by conversation
         self._silent: set[str] = set()  # conversations without a first paragraph
+        self._tools: set[str] = set()  # names that were counted
         self.lasting, self.shared = store.lasting, store.shared
         self.open, self.find, self.read = store.open, store.find, store.read
         self.forget, self.expire = store.forget, store.expire
@@ -70,6 +76,13 @@ class MeasuredStore:
         self._started.pop(conversation_id, None)
         self._silent.discard(conversation_id)
 
+    def _known(self, tool: str) -> str:
+        """The tool's name; models make names up, and figures are kept for ever."""
+        if tool not in self._tools and len(self._tools) >= _TOOLS:
+            return "other"
+        self._tools.add(tool)
+        return tool
+
     def _count(self, conversation_id: str, event: Event) -> None:
         metrics, started = self._metrics, self._started.get(conversation_id)
         if isinstance(event, CustomerSaid):
@@ -77,6 +90,14 @@ class MeasuredStore:
         elif isinstance(event, ReplyStarted):
             self._started[conversation_id] = event
             self._silent.add(conversation_id)
+        elif isinstance(event, ToolCalled):
+            metrics.tools.add(self._known(event.name), str(event.outcome))
+        elif isinstance(event, OrderSettled):
+            metrics.orders.add("placed" if event.order_id else "not placed")
+        elif isinstance(event, ModelAsked):
+            metrics.tokens.add(event.model, "read", by=event.read)
+            metrics.tokens.add(event.model, "written", by=event.written)
+            metrics.cost.add(event.model, by=event.cost)
         elif started is None:
             return
         elif isinstance(event, ParagraphSaid):

@@ -170,6 +170,15 @@ class SqlStore:
             if erased < _CHUNK:
                 return expired
 
+    def change(self, do: Callable[[Connection, Statements], _T]) -> Deferred[_T]:
+        """Write what is no part of a transcript.
+
+        Args:
+            do: makes the change within a transaction, in the writer's thread, and
+                returns the result. Doing it twice must do no harm.
+        """
+        return self._ask(Change(do))
+
     def find(self, conversation_id: str) -> Deferred[Known | None]:
         now = self._now()
 

@@ -24,7 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import JSON
 
 from supportbot.interfaces import Listed
-from supportbot.transcripts.tables import conversations, events, servers
+from supportbot.transcripts.tables import conversations, events, guesses, servers
 
 
 class Statements:
@@ -45,6 +45,9 @@ class Statements:
             the transaction ends; None where nobody could.
         hear: says when the customer was heard in a known conversation.
         refresh: says how long a server is alive.
+        hold_guesses: makes sure that there is the row `key`, and that nobody else holds
+            it before the transaction ends.
+        count_guesses: says what is counted under a key.
     """
 
     def __init__(self, dialect: str) -> None:
@@ -95,6 +98,19 @@ class Statements:
         self.refresh = alive.on_conflict_do_update(
             index_elements=["number"],
             set_={"alive_until": alive.excluded.alive_until},
+        )
+        count: Any = upsert(guesses)
+        self.hold_guesses = count.values(
+            key=bindparam("key"), times="[]", forget_at=0.0
+        ).on_conflict_do_update(
+            index_elements=["key"], set_={"forget_at": guesses.c.forget_at}
+        )
+        self.count_guesses = count.on_conflict_do_update(
+            index_elements=["key"],
+            set_={
+                "times": count.excluded.times,
+                "forget_at": count.excluded.forget_at,
+            },
         )
 
 
@@ -147,6 +163,22 @@ newest = (
     .limit(1)
 )
 """A conversation, with its newest event if it has one."""
+
+guessed = select(guesses.c.key, guesses.c.times).where(
+    guesses.c.key.in_(bindparam("keys", expanding=True))
+)
+"""What is counted under these keys."""
+
+forget_guesses = delete(guesses).where(
+    guesses.c.key.in_(
+        select(guesses.c.key)
+        .where(guesses.c.forget_at < bindparam("now"))
+        .limit(bindparam("limit"))
+    )
+)
+"""Remove some of what counts no more."""
+
+unlock = delete(guesses).where(guesses.c.key == bindparam("name"))
 
 server = select(servers).where(servers.c.number == bindparam("number"))
 

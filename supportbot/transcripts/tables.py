@@ -48,3 +48,13 @@ servers = Table(
     Column("pid", Integer, nullable=False),
     Column("alive_until", Double, nullable=False),
 )
+
+guesses = Table(
+    "guesses",
+    metadata,
+    Column("key", _name, primary_key=True),
+    Column("times", Text, nullable=False),
+    Column("forget_at", Double, nullable=False),
+)
+"""`times` is JSON, `[seconds of UTC, …]`: the tries that count under the key."""
+Index("guesses_by_forget_at", guesses.c.forget_at)
