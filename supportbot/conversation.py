@@ -12,11 +12,12 @@ from contextlib import suppress
 from functools import partial
 from math import inf
 from secrets import token_hex
-from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
+from supportbot.asked import NOTHING, Aside, Asked
 from supportbot.context import Logger, conversation_id, request_id
 from supportbot.dispatcher import Dispatcher
 from supportbot.errors import (
@@ -28,44 +29,39 @@ from supportbot.errors import (
     MessageEmpty,
     MessageIdTaken,
     MessageTooLong,
-    ServiceError,
     StoreError,
     TooManyWaiting,
     TranscriptGone,
 )
 from supportbot.events import (
     ConversationReset,
+    CustomerLoggedOut,
     CustomerSaid,
+    CustomerVerified,
     Event,
     Outcome,
     ReplyEnded,
     ReplyStarted,
 )
 from supportbot.follower import Follower
-from supportbot.interfaces import Question, Service, TranscriptStore, Viewer
+from supportbot.hearing import Hearing
+from supportbot.identity import Identity
+from supportbot.interfaces import (
+    Customer,
+    Question,
+    TranscriptStore,
+    Viewer,
+)
 from supportbot.ledger import Ledger, Message
 from supportbot.recorder import Recorder
-from supportbot.reply import StoredReply
+from supportbot.reply import End, StoredReply
 from supportbot.settings import ConversationSettings
 from supportbot.waiters import Shared, Waiters
+from supportbot.wording.consent import consent
+from supportbot.wording.credentials import Masked
 
-_OUR_FAULT = "Something went wrong on our side; please ask again."
 _INTERRUPTED = "This answer was interrupted on our side; please ask again."
 _log = Logger()
-
-
-class _Asked:
-    """A message that is not answered yet, and those who wait with it."""
-
-    def __init__(
-        self, message: Message, text: str, system_message: str = "", model: str = ""
-    ) -> None:
-        self.message, self.text = message, text
-        self.system_message, self.model = system_message, model
-        self.request = request_id.get()  # which a store's thread does not keep
-        self.begun = False
-        self.stored = Waiters[Message]()
-        self.answered = Waiters[ReplyEnded]()
 
 
 class Conversation:
@@ -79,6 +75,7 @@ class Conversation:
         dispatcher: picks the service for each message.
         now: the time in seconds of UTC.
         settings: its limits.
+        id_chosen: its id was chosen by a client.
 
     Attributes:
         elsewhere: another process is answering in it, as far as is known; `refresh`
@@ -94,15 +91,19 @@ class Conversation:
         dispatcher: Dispatcher,
         now: Callable[[], float],
         settings: ConversationSettings,
+        *,
+        id_chosen: bool = False,
     ) -> None:
         self.id = id
         self._store, self._dispatcher = store, dispatcher
         self._now, self._settings = now, settings
         self._ledger = Ledger()
+        self._identity = Identity(settings.logged_in, id_chosen=id_chosen)
+        self._hearing = Hearing(self._identity, now)
         self._recorder = Recorder(store, id, now, self._announce, self._vanish)
-        self._unanswered: dict[str, _Asked] = {}  # also those not yet in the queue
-        self._queue: deque[_Asked] = deque()
-        self._answering: _Asked | None = None
+        self._unanswered: dict[str, Asked] = {}  # also those not yet in the queue
+        self._queue: deque[Asked] = deque()
+        self._answering: Asked | None = None
         self._closed = self._resetting = self._suspended = False
         self.elsewhere = self.erased = False
         self._known = False  # the store knew it once
@@ -150,6 +151,16 @@ class Conversation:
         """Whether its transcript lasts, and others may change or erase it."""
         return self._store.lasting
 
+    @property
+    def customer(self) -> Customer | None:
+        """Who the customer has proven to be."""
+        return self._identity.customer(self._now())
+
+    @property
+    def id_chosen(self) -> bool:
+        """Whether its id was chosen by a client, so that others may know it."""
+        return self._identity.id_chosen
+
     def message(self, message_id: str) -> Message | None:
         """A message that is stored, by its id."""
         return self._ledger.messages.get(message_id)
@@ -164,20 +175,23 @@ class Conversation:
         others = [one for one in self._ledger.unanswered(after) if one not in coming]
         return sorted(others, key=lambda one: one.began or inf) + coming
 
-    def _waits(self, asked: _Asked) -> bool:
+    def _waits(self, asked: Asked) -> bool:
         return self._unanswered.get(asked.message.message_id) is asked
 
     def knows(self, message_id: str) -> bool:
         """Whether a message with this id was said."""
         return message_id in self._unanswered or message_id in self._ledger.messages
 
-    def say(self, text: str, message_id: str | None = None) -> Deferred[ReplyEnded]:
+    def say(
+        self, text: str, message_id: str | None = None, aside: Aside = NOTHING
+    ) -> Deferred[ReplyEnded]:
         """Take a customer's message.
 
         Args:
             text: as typed; white space around it does not count.
             message_id: the same id again is the same message, not a second one. One
                 whose answer was not complete is asked again.
+            aside: what else the client said.
 
         Returns:
             Fires when the message is answered, with how that ended. Cancelling it
@@ -186,7 +200,7 @@ class Conversation:
             could not be stored; the same message may be said again then.
         """
         try:
-            asked = self._ask(text.strip(), message_id or token_hex(16))
+            asked = self._ask(text, message_id or token_hex(16), aside)
         except BadRequest as error:
             return fail(error)
         if asked.message.ended is not None and asked.message.settled:
@@ -199,20 +213,14 @@ class Conversation:
         self,
         text: str,
         message_id: str | None = None,
-        system_message: str = "",
-        model: str = "",
+        aside: Aside = NOTHING,
     ) -> Deferred[Message]:
         """The same, but fires when the message is stored.
 
         Its latest reply is behind the number in `after`, or will be.
-
-        Args:
-            system_message, model: as in `CustomerSaid`.
         """
         try:
-            asked = self._ask(
-                text.strip(), message_id or token_hex(16), system_message, model
-            )
+            asked = self._ask(text, message_id or token_hex(16), aside)
         except BadRequest as error:
             return fail(error)
         if asked.message.seq:
@@ -267,6 +275,38 @@ class Conversation:
         self.stop()
         return self.idle()
 
+    async def verified(self, customer: Customer) -> None:
+        """The customer has proven who they are, outside of the chat.
+
+        Raises:
+            StoreError: that is not stored, and does not hold.
+            BadRequest: it is closed, being reset, or answered elsewhere.
+        """
+        await self._note(
+            CustomerVerified,
+            customer_id=customer.customer_id,
+            name=customer.name,
+            email=customer.email,
+        )
+
+    async def log_out(self) -> None:
+        """The customer is nobody in particular from here on.
+
+        Raises:
+            StoreError, BadRequest: as for `verified`.
+        """
+        await self._note(CustomerLoggedOut)
+
+    async def _note(self, kind: type[Event], **fields: object) -> None:
+        """Store what was not said."""
+        if self._closed:
+            raise ConversationClosed
+        if self._resetting:  # which forgets it, or not
+            raise ConversationBusy
+        if self.elsewhere:  # which has to have the last word
+            raise AnsweredElsewhere
+        await self._recorder.record(kind, self._answered_elsewhere, **fields)
+
     async def reset(self) -> None:
         """Stop, and forget all that was said. The numbers of events go on.
 
@@ -286,7 +326,7 @@ class Conversation:
             self.stop()
             await self.idle()
             event = await self._recorder.record(
-                ConversationReset, self._answered_elsewhere
+                ConversationReset, self._answered_elsewhere, id_chosen=self.id_chosen
             )
             await self._store.forget(self.id, event.seq)
         finally:
@@ -330,7 +370,7 @@ class Conversation:
                 if self._closed or self._resetting:
                     break
                 if message.message_id not in self._unanswered:
-                    self._begin(_Asked(message, message.text))
+                    self._begin(Asked(message, Masked(message.text, None)))
         self.elsewhere = False
         return not self.erased
 
@@ -388,31 +428,40 @@ class Conversation:
 
     # Messages
 
-    def _ask(
-        self, text: str, message_id: str, system_message: str = "", model: str = ""
-    ) -> _Asked:
+    def _ask(self, text: str, message_id: str, aside: Aside = NOTHING) -> Asked:
         """The message with this id, whether it is new or not; or BadRequest."""
         if self.erased:
             raise ConversationErased
+        text = text.strip()
+        if len(text) > self._settings.message:  # to look for PINs in it takes its time
+            known = self.knows(message_id)
+            raise MessageIdTaken if known else MessageTooLong(self._settings.message)
+        if len(aside.system_message) > self._settings.message:
+            raise MessageTooLong(self._settings.message)
         if (asked := self._unanswered.get(message_id)) is not None:
-            if asked.text != text:
+            if self._hearing.again(text, asked.text.__eq__) is None:
                 raise MessageIdTaken
             return asked
-        message = self._ledger.messages.get(message_id)
-        if message is not None and not message.says(text):
-            raise MessageIdTaken
-        if message is None or not message.settled:
-            self._admit(text)
-        message = message or Message(message_id, text)
-        return _Asked(message, text, system_message, model)
+        if (message := self._ledger.messages.get(message_id)) is not None:
+            if (again := self._hearing.again(text, message.says)) is None:
+                raise MessageIdTaken
+            if not message.settled:
+                self._admit(text)
+            return Asked(message, again, aside)
+        self._admit(text)
+        said = self._hearing.masked(text, expected=self._address_comes())
+        return Asked(Message(message_id, said.text), said, aside)
+
+    def _address_comes(self) -> bool:
+        """Whether an e-mail address may be in a message that is not stored yet."""
+        waiting = self._unanswered.values()
+        return any("@" in one.text for one in waiting if not one.message.seq)
 
     def _admit(self, text: str) -> None:
         if self._closed:
             raise ConversationClosed
         if not text:
             raise MessageEmpty
-        if len(text) > self._settings.message:
-            raise MessageTooLong(self._settings.message)
         if len(self._unanswered) >= self._settings.queue:
             raise TooManyWaiting(self._settings.queue)
         if self._resetting:
@@ -420,7 +469,7 @@ class Conversation:
         if self.elsewhere:
             raise AnsweredElsewhere
 
-    def _begin(self, asked: _Asked) -> None:
+    def _begin(self, asked: Asked) -> None:
         """Store the message if it is new, and line it up."""
         if asked.begun or asked.message.settled:
             return
@@ -444,12 +493,13 @@ class Conversation:
             objection,
             text=asked.text,
             message_id=id,
-            system_message=asked.system_message,
-            model=asked.model,
+            system_message=self._hearing.masked(asked.aside.system_message).text,
+            model=asked.aside.model,
+            id_chosen=self.id_chosen,
         )
         said.addBoth(self._said, asked)
 
-    def _said(self, said: CustomerSaid | Failure, asked: _Asked) -> None:
+    def _said(self, said: CustomerSaid | Failure, asked: Asked) -> None:
         """The message is stored, or not, or was stored before as it turned out."""
         message = self._ledger.messages.get(asked.message.message_id)
         if isinstance(said, Failure) and (message is None or self.elsewhere):
@@ -463,7 +513,7 @@ class Conversation:
             asked.stored.fire(message)
             self._line_up(asked)
 
-    def _line_up(self, asked: _Asked) -> None:
+    def _line_up(self, asked: Asked) -> None:
         if asked.message.ended is not None and asked.message.settled:
             self._end(asked.message.ended, asked)
             return
@@ -501,7 +551,7 @@ class Conversation:
         while self._queue:
             self._end(Failure(why), self._queue.popleft())
 
-    def _end(self, result: ReplyEnded | Failure, asked: _Asked) -> None:
+    def _end(self, result: ReplyEnded | Failure, asked: Asked) -> None:
         """Tell all who wait for a message."""
         if isinstance(result, Failure) and result.check(TranscriptGone):
             result = Failure(ConversationErased())
@@ -514,9 +564,8 @@ class Conversation:
 
     # The reply
 
-    async def _answer(self, asked: _Asked) -> ReplyEnded:
-        route = self._dispatcher.pick(asked.text)
-        service, began = route.service, self._now()
+    async def _answer(self, asked: Asked) -> ReplyEnded:
+        began = self._now()
         started: ReplyStarted | None = None
 
         def objection() -> Exception | None:
@@ -535,47 +584,49 @@ class Conversation:
         if self._ledger.under_way is not None:
             await self._mending.ask()
         seq = self._latest = asked.message.seq
+        question = self._question(asked)
+        standing = question.standing
+        decides = standing.proposal is not None and consent(asked.text) is not None
+        claimed = question.credentials is not None or decides
+        route = self._dispatcher.pick(asked.text, claimed=claimed)
+        service = route.service
         started = await record(
             ReplyStarted, service=service.name, intent=route.intent, to=seq
         )
-
-        async def transcript() -> Sequence[Event]:
-            events = await self._store.read(self.id, 0, seq)
-            return [event for event in events if event.seq <= seq]
-
-        question = Question(asked.text, transcript)
-        how = await self._outcome(service, question, reply)
-        ended = await record(ReplyEnded, **how)
+        how = await reply.outcome(service, question, self._dispatcher.way_out(service))
+        if reply.stopped and self._suspended:
+            how = End(Outcome.CUT, _INTERRUPTED)
+        ended = await record(ReplyEnded, **msgspec.structs.asdict(how))
         _log.info(
             "{service} answered: {outcome} after {took:.1f} s",
             service=service.name,
             intent=route.intent,
-            outcome=how["outcome"],
+            outcome=how.outcome,
             took=self._now() - began,
         )
         return ended
 
-    async def _outcome(
-        self, service: Service, question: Question, reply: StoredReply
-    ) -> dict[str, Any]:
-        """Let the service answer; how that ended, as the fields of ReplyEnded."""
-        try:
-            await reply.answer(service, question)
-        except ServiceError as error:
-            told = error.told.format(service=service.title)
-            detail = f"{told} {self._dispatcher.way_out(service)}"
-            return {"outcome": Outcome.CUT, "detail": detail, "unavailable": True}
-        except (BadRequest, TranscriptGone):
-            raise
-        except StoreError as error:
-            _log.warn("part of an answer is not stored: {why}", why=str(error))
-            return {"outcome": Outcome.FAILED, "detail": _OUR_FAULT}
-        except Exception:
-            _log.failure("answering with {service}", service=service.name)
-            return {"outcome": Outcome.FAILED, "detail": _OUR_FAULT}
-        if reply.stopped and self._suspended:
-            return {"outcome": Outcome.CUT, "detail": _INTERRUPTED}
-        return {"outcome": Outcome.STOPPED if reply.stopped else Outcome.COMPLETE}
+    def _question(self, asked: Asked) -> Question:
+        seq, last = asked.message.seq, self.last_seq
+
+        async def transcript() -> Sequence[Event]:
+            return [
+                event
+                for event in await self._store.read(self.id, 0, last)
+                if event.seq <= last
+                and not (isinstance(event, CustomerSaid) and event.seq > seq)
+            ]
+
+        return Question(
+            asked.text,
+            transcript,
+            conversation_id=self.id,
+            seq=seq,
+            client=asked.aside.client,
+            customer=lambda: self.customer,
+            credentials=self._hearing.credentials(asked.text, asked.pin),
+            standing=self._identity.standing(seq),
+        )
 
     def _answered_elsewhere(self) -> AnsweredElsewhere | None:
         """An objection: as far as is known, another process is answering."""
@@ -618,5 +669,8 @@ class Conversation:
 
     def _announce(self, event: Event) -> None:
         self._ledger.tell(event)
+        self._identity.tell(event)
+        if isinstance(event, CustomerLoggedOut | ConversationReset):  # by whomever
+            self._hearing.forget()
         for follower in list(self._followers):
             follower.announced(event)

@@ -29,17 +29,27 @@ class Dispatcher:
     Args:
         routes: the most explicit intent first.
         otherwise: answers what has no intent.
+        claims: it also answers what is claimed; see `pick`.
     """
 
-    def __init__(self, routes: Sequence[Route], otherwise: Service) -> None:
+    def __init__(
+        self, routes: Sequence[Route], otherwise: Service, *, claims: bool = True
+    ) -> None:
+        self._claims = claims
         self._routes: dict[str, Route] = {}
         for route in routes:
             self._routes.setdefault(route.intent, route)
         self._otherwise = Route("", otherwise)
 
-    def pick(self, text: str) -> Route:
-        """The service for this message."""
-        intent = spotted(text, self._routes)
+    def pick(self, text: str, *, claimed: bool = False) -> Route:
+        """The service for this message.
+
+        Args:
+            claimed: it answers what was asked of the customer before, or is a login,
+                whatever else its words may mean.
+        """
+        claimed = claimed and self._claims
+        intent = None if claimed else spotted(text, self._routes)
         return self._otherwise if intent is None else self._routes[intent]
 
     def title(self, name: str) -> str:

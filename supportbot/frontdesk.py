@@ -66,18 +66,19 @@ class FrontDesk:
         self._loading: dict[str, _Loading] = {}
         self.draining = False
 
-    def open(self, id: str | None = None) -> Conversation:
+    def open(self, id: str | None = None, *, chosen: bool = False) -> Conversation:
         """A new conversation; the store knows of it when something is said.
 
         Args:
             id: of one that is not there, as `find` has just told; a new id if None.
+            chosen: the id was chosen by a client, so that others may know it.
 
         Raises:
             ConversationClosed: we are shutting down.
         """
         if self.draining:
             raise ConversationClosed
-        return self._keep(self._made(id or self._new_id()))
+        return self._keep(self._made(id or self._new_id(), chosen=chosen))
 
     async def open_durably(self) -> Conversation:
         """A new conversation that is found again although nothing was said.
@@ -190,9 +191,14 @@ class FrontDesk:
             del self._loading[conversation.id]
         return self._keep(conversation) if known else None
 
-    def _made(self, id: str) -> Conversation:
+    def _made(self, id: str, *, chosen: bool = False) -> Conversation:
         return Conversation(
-            id, self._store, self._dispatcher, self._now, self._settings
+            id,
+            self._store,
+            self._dispatcher,
+            self._now,
+            self._settings,
+            id_chosen=chosen,
         )
 
     def _keep(self, conversation: Conversation) -> Conversation:

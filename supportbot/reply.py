@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, gatherResults, succeed
+import msgspec
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    fail,
+    gatherResults,
+    succeed,
+)
 from twisted.python.failure import Failure
 
-from supportbot.errors import ServiceError
-from supportbot.events import Event, Format, ParagraphSaid, ReplyRevised
+from supportbot.context import Logger
+from supportbot.errors import BadRequest, ServiceError, StoreError, TranscriptGone
+from supportbot.events import Event, Format, Outcome, ParagraphSaid, ReplyRevised
 from supportbot.follower import Follower
 from supportbot.interfaces import Question, Service
+
+_OUR_FAULT = "Something went wrong on our side; please ask again."
+_log = Logger()
+_Event = TypeVar("_Event", bound=Event)
+
+
+class End(msgspec.Struct, frozen=True):
+    """How a reply ended; see `ReplyEnded`."""
+
+    outcome: Outcome
+    detail: str = ""
+    unavailable: bool = False
 
 
 class StoredReply:
@@ -48,6 +68,18 @@ class StoredReply:
             for follower in self._followers():
                 follower.notice(text)
 
+    def record(self, kind: type[_Event], **fields: object) -> Deferred[_Event]:
+        if self._over:
+            return fail(CancelledError())
+        recorded: Deferred[_Event] = Deferred()
+
+        def tell(result: _Event | Failure) -> _Event | Failure:
+            recorded.callback(result)
+            return result
+
+        self._store(kind, tell, **fields)
+        return recorded
+
     def stop(self) -> None:
         """Take no more, and cancel the service, if it has not ended by itself."""
         if not self._over:
@@ -75,11 +107,44 @@ class StoredReply:
             if self._failure is not None:
                 self._failure.raiseException()
 
-    def _store(self, kind: type[Event], **fields: object) -> None:
+    async def outcome(self, service: Service, question: Question, way_out: str) -> End:
+        """Let the service answer, and tell how that ended.
+
+        Args:
+            way_out: what a customer can do whom it does not answer, in a sentence.
+
+        Raises:
+            BadRequest, TranscriptGone: another process answers, or has erased it all.
+        """
+        try:
+            await self.answer(service, question)
+        except ServiceError as error:
+            detail = f"{error.told.format(service=service.title)} {way_out}"
+            if error.refused:
+                return End(Outcome.REFUSED, detail)
+            return End(Outcome.CUT, detail, unavailable=True)
+        except (BadRequest, TranscriptGone):
+            raise
+        except StoreError as error:
+            _log.warn("part of an answer is not stored: {why}", why=str(error))
+            return End(Outcome.FAILED, _OUR_FAULT)
+        except Exception:
+            _log.failure("answering with {service}", service=service.name)
+            return End(Outcome.FAILED, _OUR_FAULT)
+        return End(Outcome.STOPPED if self.stopped else Outcome.COMPLETE)
+
+    def _store(
+        self,
+        kind: type[Any],
+        tell: Callable[[Any], Any] | None = None,
+        **fields: object,
+    ) -> None:
         if not self._over:
             self._growing = ""  # the event says it all
-            storing = self._record(kind, **fields)
-            self._storing = storing.addCallbacks(self._grow, self._lost)
+            self._storing = storing = self._record(kind, **fields)
+            if tell is not None:
+                storing.addBoth(tell)
+            storing.addCallbacks(self._grow, self._lost)
 
     def _grow(self, _: object = None) -> None:
         if self._storing.called and not self._over:

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from supportbot.asked import Aside
 from supportbot.context import conversation_id
 from supportbot.conversation import Conversation
 from supportbot.dispatcher import Dispatcher, Route
@@ -584,8 +585,8 @@ class TakeTests(ConversationTestCase):
 
     def test_what_comes_with_the_message_is_stored_with_it(self) -> None:
         scene = self.scene()
-        scene.conversation.take("a", "m1", "Be brief.", "gpt-4o")
-        scene.conversation.take("a", "m1", "Be rude.", "gpt-5")  # it was said
+        scene.conversation.take("a", "m1", Aside("Be brief.", "gpt-4o"))
+        scene.conversation.take("a", "m1", Aside("Be rude.", "gpt-5"))  # it was said
         scene.conversation.take("b", "m2")
         scene.say("c", "m3")
         scene.store.settle()
@@ -975,7 +976,7 @@ class TroubleTests(ConversationTestCase):
 
     def test_a_dispatcher_that_fails(self) -> None:
         class Lost(Dispatcher):
-            def pick(self, text: str) -> Route:
+            def pick(self, text: str, *, claimed: bool = False) -> Route:
                 raise ZeroDivisionError
 
         conversation = Conversation(
