@@ -27,12 +27,16 @@ from zope.interface.verify import verifyObject
 
 from supportbot.demo import DemoServices, DemoSettings, answers
 from supportbot.demo.__main__ import Options, main
+from supportbot.demo.catalogue import customers
 from supportbot.demo.request import Request, RequestReader, Unanswerable
 from supportbot.demo.script import Lookup, Saying
 from supportbot.settings import DEFAULT_SERVICES
+from tests.http_client import HttpClient
 
 SUPPORT, PRODUCTS, AGENT = 8081, 8082, 8083
+ASSISTANT, SHOP = 8084, 8085
 PORTS = {"tech-support": SUPPORT, "product-info": PRODUCTS, "real-agent": AGENT}
+ALL_PORTS = {**PORTS, "assistant": ASSISTANT, "shop": SHOP}
 NOW = 1_732_000_000.9
 JSON_HEAD = b"HTTP/1.0 200 OK\r\nContent-type: application/json\r\n\r\n"
 TEXT_HEAD = b"HTTP/1.0 200 OK\r\nContent-type: text/plain\r\n\r\n"
@@ -588,9 +592,33 @@ class ServiceTests(DemoCase):
         )
         self.assertEqual(self.services.names, tuple(PORTS))
 
+    def test_base_urls(self) -> None:
+        reactor = MemoryReactorClock()
+        services = DemoServices(reactor, DemoSettings())
+        self.assertEqual(services.names, tuple(ALL_PORTS))
+        services = DemoServices(reactor, DemoSettings(), ALL_PORTS)
+        services.startService()
+        self.assertEqual(
+            services.urls(),
+            {
+                "tech-support": "http://127.0.0.1:8081/",
+                "product-info": "http://127.0.0.1:8082/",
+                "real-agent": "http://127.0.0.1:8083/",
+                "assistant": "http://127.0.0.1:8084/v1",
+                "shop": "http://127.0.0.1:8085/mcp",
+            },
+        )
+        self.assertEqual({where for *_, where in reactor.tcpServers}, {"127.0.0.1"})
+        connecting = services.endpoint("shop").connect(Factory.forProtocol(Protocol))
+        self.assertEqual(reactor.tcpClients[0][:2], ("127.0.0.1", SHOP))
+        connecting.cancel()
+        self.failureResultOf(connecting)
+        self.successResultOf(services.stopService())
+        self.assertEqual(reactor.getDelayedCalls(), [])
+
     def test_builds_without_listening(self) -> None:
         reactor = MemoryReactorClock()
-        services = DemoServices(reactor, DemoSettings(), PORTS)
+        services = DemoServices(reactor, DemoSettings(), ALL_PORTS)
         self.assertEqual(reactor.tcpServers, [])
         self.assertRaises(RuntimeError, services.urls)
 
@@ -608,7 +636,7 @@ class ServiceTests(DemoCase):
         self.assertRaises(KeyError, services.port, "tech-support")
 
     def test_unknown_name(self) -> None:
-        with self.assertRaisesRegex(ValueError, "'oracle'.*tech-support"):
+        with self.assertRaisesRegex(ValueError, "'oracle'.*tech-support.*shop"):
             DemoServices(MemoryReactorClock(), DemoSettings(), {"oracle": 1})
 
     def test_port_taken(self) -> None:
@@ -673,6 +701,59 @@ class ServiceTests(DemoCase):
         refused = endpoint.connect(Factory.forProtocol(Protocol))
         self.failureResultOf(refused, ConnectionRefusedError)
 
+    def talk(self, name: str, target: str, body: object) -> HttpClient:
+        """A client that has asked one of the services of a path of their own."""
+        factories = [made for _, made, _, _ in self.reactor.tcpServers]
+        client = HttpClient(self.reactor, "127.0.0.1")
+        client.connect(factories[-1 if name == "shop" else -2])
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Accept", "application/json, text/event-stream"),
+        ]
+        client.request("POST", target, headers, json.dumps(body).encode())
+        self.reactor.advance(0)
+        return client
+
+    def test_words_of_the_model(self) -> None:
+        """They take a fortieth of a slice's time, and end when the service stops."""
+        self.reactor = MemoryReactorClock()
+        ports = {"assistant": ASSISTANT, "shop": SHOP}
+        self.services = DemoServices(self.reactor, DemoSettings(delay=4.0), ports)
+        self.services.startService()
+        hello = [{"role": "user", "content": "hello"}]
+        body = {"model": "m", "messages": hello, "stream": True}
+        client = self.talk("assistant", "/v1/chat/completions", body)
+        self.reactor.pump([0.1] * 5)
+        self.assertEqual(client.take_one().body.count(b"data: "), 6)
+        stopped = self.services.stopService()
+        self.reactor.pump([0, 0])
+        self.successResultOf(stopped)
+        self.assertTrue(client.closed)
+        self.assertEqual(client.take_one().body.count(b"data: "), 6)
+        self.no_timers()
+
+    def test_orders_outlive_a_pause(self) -> None:
+        self.reactor = MemoryReactorClock()
+        ports = {"assistant": ASSISTANT, "shop": SHOP}
+        self.services = DemoServices(self.reactor, DemoSettings(), ports)
+        item = {"sku": "MON-0054", "quantity": 1, "unit_price": "166.85"}
+        alice = customers()[0].id
+        order = {"customer_id": alice, "items": [item]}
+        for name, arguments, told in (
+            ("create_order", order, b"Status: submitted"),
+            ("get_product", {"sku": "MON-0054"}, b"Stock: 8 units"),
+        ):
+            self.services.startService()
+            params = {"name": name, "arguments": arguments}
+            body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+            client = self.talk("shop", "/mcp", body)
+            self.assertIn(told, client.take_one().body)
+            stopped = self.services.stopService()
+            self.reactor.advance(0)
+            self.successResultOf(stopped)
+            self.assertTrue(client.closed)
+            self.no_timers()
+
     def test_settings(self) -> None:
         for wrong in (
             {"delay": -0.1},
@@ -701,18 +782,19 @@ class CommandLineTests(SynchronousTestCase):
         options = Options()
         options.parseOptions([])
         self.assertEqual(options.settings, DemoSettings())
-        self.assertEqual(options.ports, PORTS)
+        self.assertEqual(options.ports, ALL_PORTS)
 
     def test_options(self) -> None:
         options = Options()
         ports = ["--support-port=0", "--product-port=1", "--agent-port", "65535"]
+        ports += ["--assistant-port=2", "--shop-port=3"]
         manner = ["--delay", "0.5", "--zeroes=0", "--one-at-a-time", "--seed", "7"]
         options.parseOptions([*manner, *ports])
         self.assertEqual(
             options.settings,
             DemoSettings(delay=0.5, zeroes=0.0, one_at_a_time=True, seed=7),
         )
-        self.assertEqual(list(options.ports.values()), [0, 1, 65535])
+        self.assertEqual(list(options.ports.values()), [0, 1, 65535, 2, 3])
 
     def test_wrong_values(self) -> None:
         for argv in (
@@ -725,6 +807,8 @@ class CommandLineTests(SynchronousTestCase):
             ("--agent-port", "65536"),
             ("--product-port", "-1"),
             ("--support-port", "http"),
+            ("--assistant-port", "x"),
+            ("--shop-port", "65536"),
             ("--agent-port",),
             ("--unheard-of",),
             ("word",),
@@ -739,11 +823,13 @@ class CommandLineTests(SynchronousTestCase):
         status, out, err = self.run_main("--agent-port", "9", reactor=reactor)
         self.assertEqual((status, err), (0, ""))
         lines = out.splitlines()
-        self.assertEqual(len(lines), 4)
+        self.assertEqual(len(lines), 6)
         self.assertEqual(lines[0], "technical support    http://127.0.0.1:8081/")
         self.assertEqual(lines[1], "product information  http://127.0.0.1:8082/")
         self.assertEqual(lines[2], "real agent           http://127.0.0.1:9/")
-        self.assertIn("curl", lines[3])
+        self.assertEqual(lines[3], "language model       http://127.0.0.1:8084/v1")
+        self.assertEqual(lines[4], "shop's tools (MCP)   http://127.0.0.1:8085/mcp")
+        self.assertIn("curl", lines[5])
         [(stop, args, keywords)] = reactor.triggers["before"]["shutdown"]
         self.successResultOf(stop(*args, **keywords))
 

@@ -13,7 +13,9 @@ from twisted.python.usage import UsageError, portCoerce
 from supportbot import __version__
 from supportbot.demo.services import (
     AGENT,
+    ASSISTANT,
     PRODUCTS,
+    SHOP,
     SUPPORT,
     DemoServices,
     DemoSettings,
@@ -26,6 +28,8 @@ _TITLES = {
     SUPPORT: "technical support",
     PRODUCTS: "product information",
     AGENT: "real agent",
+    ASSISTANT: "language model",
+    SHOP: "shop's tools (MCP)",
 }
 
 
@@ -52,6 +56,8 @@ class Options(_Options):
         ["support-port", None, "8081", "For technical support; 0 for any free one."],
         ["product-port", None, "8082", "For product information; 0 for any free one."],
         ["agent-port", None, "8083", "For the real agent; 0 for any free one."],
+        ["assistant-port", None, "8084", "For the model; 0 for any free one."],
+        ["shop-port", None, "8085", "For the shop's tools; 0 for any free one."],
     ]
 
     def opt_version(self) -> None:
@@ -79,6 +85,8 @@ class Options(_Options):
             SUPPORT: self._number("support-port", portCoerce, expected),
             PRODUCTS: self._number("product-port", portCoerce, expected),
             AGENT: self._number("agent-port", portCoerce, expected),
+            ASSISTANT: self._number("assistant-port", portCoerce, expected),
+            SHOP: self._number("shop-port", portCoerce, expected),
         }
 
     def _number(self, option: str, coerce: Any, expected: str) -> Any:

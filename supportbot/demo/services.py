@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 from twisted.application.service import MultiService, Service
@@ -20,24 +22,40 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from supportbot.demo import answers
+from supportbot.demo import answers, completions, order_mcp
+from supportbot.demo.completions import Completions
 from supportbot.demo.exchange import Exchanges
+from supportbot.demo.order_mcp import OrderMcp
 from supportbot.demo.script import Lookup, Saying, Script
+from supportbot.demo.shop import Shop
+from supportbot.demo.shop_tools import ShopTools
+from supportbot.demo.web import Web
 
 SUPPORT, PRODUCTS, AGENT = "tech-support", "product-info", "real-agent"
-"""The services' names."""
+ASSISTANT, SHOP = "assistant", "shop"
+"""The services' names: those of the challenge, the language model, the shop's tools."""
 
-ANY_PORTS: Mapping[str, int] = {SUPPORT: 0, PRODUCTS: 0, AGENT: 0}
+_PATHS: Mapping[str, str] = {
+    SUPPORT: "/",
+    PRODUCTS: "/",
+    AGENT: "/",
+    ASSISTANT: completions.BASE,
+    SHOP: order_mcp.PATH,
+}
+
+ANY_PORTS: Mapping[str, int] = dict.fromkeys(_PATHS, 0)
 """Whichever ports are free."""
 
 _HOST = "127.0.0.1"  # the originals listen on IPv4 only
+_WORDS = 40  # of the model, in the time of one slice of the others
 
 
 class DemoSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the simulated services behave.
 
     Attributes:
-        delay: seconds between two slices of an answer; a tenth of it between zeroes.
+        delay: seconds between two slices of an answer; a tenth of it between zeroes,
+            and a fortieth between two words of the model.
         zeroes: how often, from 0 to 1, technical support ends in a flood of zeroes.
         one_at_a_time: each service has its clients wait for each other, as the
             originals do.
@@ -60,7 +78,9 @@ class DemoSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DemoServices(MultiService):
-    """Technical support, product information and the real agent.
+    """Technical support, product information, the real agent, a language model, a shop.
+
+    What is ordered in the shop stays until the process ends.
 
     Stopping closes the ports and hangs up on everybody; what it returns fires when no
     connection and no timer is left.
@@ -90,12 +110,8 @@ class DemoServices(MultiService):
         self._reactor = reactor
         self.names = tuple(ports)
         for name, port in ports.items():
-            exchanges = Exchanges(
-                reactor,
-                _script(name, settings, now),
-                one_at_a_time=settings.one_at_a_time,
-            )
-            listening = _Listening(reactor, port, exchanges)
+            make = _maker(name, reactor, settings, now)
+            listening = _Listening(reactor, port, make)
             listening.setName(name)
             listening.setServiceParent(self)
 
@@ -129,16 +145,33 @@ class DemoServices(MultiService):
         return listening.actual_port()
 
     def urls(self) -> dict[str, str]:
-        """Where the services are, by name, such as `http://127.0.0.1:8081/`.
+        """The base URLs of the services, by name, such as `http://127.0.0.1:8081/`.
 
         Raises:
             RuntimeError: they are not listening.
         """
-        return {name: f"http://{_HOST}:{self.port(name)}/" for name in self.names}
+        return {
+            name: f"http://{_HOST}:{self.port(name)}{_PATHS[name]}"
+            for name in self.names
+        }
 
     def endpoint(self, name: str) -> IStreamClientEndpoint:
         """A way to the service, wherever it listens by the time of connecting."""
         return _Endpoint(self._reactor, self, name)
+
+
+def _maker(
+    name: str, reactor: Any, settings: DemoSettings, now: Callable[[], float]
+) -> Callable[[], Exchanges | Web]:
+    """What makes the listener of a service, each time that it starts to listen."""
+    if name == ASSISTANT:
+        model = Completions(reactor, settings.delay / _WORDS, now)
+        return partial(Web, reactor, model.answer)
+    if name == SHOP:
+        shop = OrderMcp(ShopTools(Shop(now, lambda: str(uuid4()))))
+        return partial(Web, reactor, shop.answer)
+    script = _script(name, settings, now)
+    return partial(Exchanges, reactor, script, one_at_a_time=settings.one_at_a_time)
 
 
 def _script(name: str, settings: DemoSettings, now: Callable[[], float]) -> Script:
@@ -170,10 +203,16 @@ def _script(name: str, settings: DemoSettings, now: Callable[[], float]) -> Scri
 
 
 class _Listening(Service):
-    """A port and its exchanges. Listening starts once, whichever call comes first."""
+    """A port and what answers there.
 
-    def __init__(self, reactor: Any, port: int, exchanges: Exchanges) -> None:
-        self._reactor, self._port, self._exchanges = reactor, port, exchanges
+    Listening starts once, whichever call comes first.
+    """
+
+    def __init__(
+        self, reactor: Any, port: int, make: Callable[[], Exchanges | Web]
+    ) -> None:
+        self._reactor, self._port, self._make = reactor, port, make
+        self._factory: Exchanges | Web | None = None
         self._listening: Any = None  # an IListeningPort, or None
 
     def privilegedStartService(self) -> None:
@@ -187,7 +226,10 @@ class _Listening(Service):
     def stopService(self) -> Deferred[None]:
         super().stopService()
         listening, self._listening = self._listening, None
-        ending = [self._exchanges.abort()]
+        factory, self._factory = self._factory, None
+        ending: list[Deferred[Any]] = []
+        if factory is not None:
+            ending.append(factory.abort())
         if listening is not None:
             ending.append(maybeDeferred(listening.stopListening))
         return gatherResults(ending).addCallback(lambda _: None)
@@ -200,9 +242,11 @@ class _Listening(Service):
 
     def _listen(self) -> None:
         if self._listening is None:
+            factory = self._make()
             self._listening = self._reactor.listenTCP(
-                self._port, self._exchanges, interface=_HOST
+                self._port, factory, interface=_HOST
             )
+            self._factory = factory
 
 
 @implementer(IStreamClientEndpoint)
