@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from twisted.application.service import Service as TwistedService
 from twisted.application.strports import service as listen
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
+from supportbot.assistance import Assistance
 from supportbot.channels.chat import Opening
 from supportbot.channels.http.api import api
 from supportbot.channels.http.routing import Router
@@ -27,9 +29,9 @@ from supportbot.conversation import Conversation
 from supportbot.demo import DemoServices, DemoSettings
 from supportbot.dispatcher import Dispatcher, Route
 from supportbot.frontdesk import FrontDesk
-from supportbot.interfaces import TranscriptStore
+from supportbot.interfaces import Guesses, TranscriptStore
 from supportbot.metrics import Metrics
-from supportbot.services.call import endpoint_of
+from supportbot.services.call import Peer, endpoint_of
 from supportbot.services.http_stream import HTTP_STREAM
 from supportbot.services.http_text import HTTP_TEXT
 from supportbot.services.signpost import Signpost
@@ -37,7 +39,10 @@ from supportbot.services.third_party import ThirdParty
 from supportbot.settings import ServiceSettings, Settings
 from supportbot.transcripts.measured import MeasuredStore
 from supportbot.transcripts.memory import MemoryStore
-from supportbot.transcripts.sql import SqlStore
+from supportbot.transcripts.memory_guesses import MemoryGuesses
+
+if TYPE_CHECKING:
+    from supportbot.transcripts.sql import SqlStore
 
 __all__ = ["Application", "DemoSettings"]
 
@@ -84,19 +89,34 @@ class Application(TwistedService):
         self._reactor, self._settings = reactor, settings
         self._metrics = Metrics()
         self._demo = None if demo is None else DemoServices(reactor, demo)
+        if self._demo is not None:
+            settings = _simulated(settings)
         self._third_parties: list[ThirdParty] = []
         routes = [self._route(one, demo) for one in settings.services]
-        dispatcher = Dispatcher(routes, Signpost(settings.services))
         patience = settings.transcripts.patience
-        self._sql = (
-            None
-            if database is None
-            else SqlStore(reactor, database, patience, time.time)
-        )
+        self._sql: SqlStore | None = None
+        guesses: Guesses = MemoryGuesses(settings.shop.guesses)
+        if database is not None:
+            # With what they stand on they take a third of the program's start.
+            from supportbot.transcripts.guesses import SqlGuesses
+            from supportbot.transcripts.sql import SqlStore
+
+            self._sql = SqlStore(reactor, database, patience, time.time)
+            guesses = SqlGuesses(self._sql, settings.shop.guesses)
         store: TranscriptStore = MeasuredStore(
             self._sql or MemoryStore(), self._metrics, time.perf_counter
         )
         self._store = store
+        self._assistance = Assistance(
+            reactor,
+            settings,
+            guesses,
+            self._metrics,
+            self._endpoint,
+        )
+        otherwise = self._assistance.service or Signpost(settings.services)
+        claims = self._assistance.acts
+        dispatcher = Dispatcher(routes, otherwise, claims=claims)
         self._desk = FrontDesk(store, dispatcher, time.time, settings.conversation)
         look = Look(prompt=settings.lines.prompt, plain=plain)
         self._line_server = LineServer(reactor, self._desk, settings.lines, look)
@@ -177,6 +197,7 @@ class Application(TwistedService):
                 self._line_server.drain(seconds),
             ]
         )
+        await self._assistance.close()
         if self._sql is not None:
             await self._sql.close()
         if self._demo is not None:
@@ -208,6 +229,8 @@ class Application(TwistedService):
             self._metrics,
             self._resting,
             self._allowance,
+            self._assistance.tools,
+            self._assistance.login,
             self._websockets.rows("/ws"),
         )
         return self._http_server.factory(router.answer)
@@ -217,12 +240,10 @@ class Application(TwistedService):
         return self._http_server.factory(router.answer)
 
     def _route(self, settings: ServiceSettings, demo: DemoSettings | None) -> Route:
-        if self._demo is not None and settings.name in self._demo.names:
-            endpoint = self._demo.endpoint(settings.name)
-            if demo is not None and not demo.one_at_a_time:
-                settings = msgspec.structs.replace(settings, at_once=_MANY)
-        else:
-            endpoint = endpoint_of(settings, self._reactor)
+        endpoint = self._endpoint(settings, settings.name)
+        simulated = self._demo is not None and settings.name in self._demo.names
+        if simulated and demo is not None and not demo.one_at_a_time:
+            settings = msgspec.structs.replace(settings, at_once=_MANY)
         service = ThirdParty(
             settings,
             _DIALECTS[settings.kind],
@@ -233,9 +254,21 @@ class Application(TwistedService):
         self._third_parties.append(service)
         return Route(settings.intent, service, settings.person)
 
+    def _endpoint(self, peer: Peer, name: str) -> IStreamClientEndpoint:
+        """Where to connect to what is called so."""
+        if self._demo is not None and name in self._demo.names:
+            return self._demo.endpoint(name)
+        return endpoint_of(peer, self._reactor)
+
     def _resting(self) -> dict[str, bool]:
         """Which services are left alone."""
-        return {one.name: one.resting for one in self._third_parties}
+        resting = {one.name: one.resting for one in self._third_parties}
+        return resting | self._assistance.resting()
+
+    def _waiting(self) -> dict[str, float]:
+        """How many questions wait for their turn, by service."""
+        waiting = {one.name: one.waiting for one in self._third_parties}
+        return {**waiting, **self._assistance.waiting()}
 
     def _gauges(self) -> None:
         """Figures that are read when somebody asks."""
@@ -266,7 +299,7 @@ class Application(TwistedService):
         gauge(
             "service_queue",
             "Questions that wait for their turn at a service.",
-            lambda: {one.name: one.waiting for one in self._third_parties},
+            self._waiting,
             "service",
         )
         gauge(
@@ -275,6 +308,18 @@ class Application(TwistedService):
             lambda: {name: float(rests) for name, rests in self._resting().items()},
             "service",
         )
+
+
+def _simulated(settings: Settings) -> Settings:
+    """The same, with the simulated model and shop; where these are, the demo knows."""
+    assistant, shop = settings.assistant, settings.shop
+    return msgspec.structs.replace(
+        settings,
+        assistant=msgspec.structs.replace(
+            assistant, url="http://localhost:8084/v1", api_key="demo", model="demo"
+        ),
+        shop=msgspec.structs.replace(shop, url="http://localhost:8085/mcp", token=None),
+    )
 
 
 def _not_signed(why: Failure) -> None:

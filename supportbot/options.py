@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import textFileLogObserver
@@ -16,23 +17,34 @@ from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
 from supportbot import logs
-from supportbot.administration import GROUPS, administer
 from supportbot.application import Application, DemoSettings
 from supportbot.channels import terminal
+from supportbot.channels.chat import Opening
 from supportbot.command_line import (
     BAD_SETTINGS,
     FAILED,
+    GROUPS,
     MEMORY,
     USAGE,
     Program,
+    default_url,
     environment,
     fail,
     text,
 )
 from supportbot.errors import SettingsError, StoreError, StoreUnusable
 from supportbot.resuming import Resumable
-from supportbot.settings import load
-from supportbot.transcripts.database import default_url
+from supportbot.settings import Settings, load
+
+_PLAIN = """\
+You are a helpful assistant in a chat. Answer in the language of the user, friendly \
+and to the point, in Markdown. If you don't know something, say so.
+
+{rules}"""
+_GREETING = (
+    "You are talking to a language model. /clear makes it forget what was said; /help"
+    " tells the other commands, /quit ends."
+)
 
 
 class _Shared(Program):
@@ -122,10 +134,12 @@ class ChatOptions(_Shared):
         "Chat on this terminal. With a message, answer it and exit; with - or from a"
         " pipe, answer every line of standard input. The chat is forgotten when it"
         " ends, unless a database is named or --resume is given. Operators have"
-        " commands instead: `supportbot database --help` and `supportbot transcripts"
-        " --help` tell more. A message that begins with these words has to be quoted."
+        " commands instead: `supportbot database --help`, `supportbot transcripts"
+        " --help` and `supportbot logins --help` tell more. A message that begins with"
+        " these words has to be quoted."
     )
     optFlags = [
+        ["assistant", None, "Everything goes to the language model."],
         ["resume", None, "Go on with the last chat that was kept, or begin to keep."],
     ]
     optParameters = [
@@ -156,11 +170,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(f"{error}  Try --help.", USAGE)
     environ = environment()
     if options.command:
+        from supportbot.administration import administer  # and what it stands on
+
         return administer(options.command, options, environ)
     from twisted.internet import reactor
 
     try:
         settings = load(options["settings"], environ)
+        if options["assistant"]:
+            settings = _assistant_only(settings, options.demo)
         resumable = Resumable.named(
             options["database"],
             settings.transcripts.database,
@@ -174,6 +192,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(str(error), BAD_SETTINGS)
     logs.to_file(options["log-file"])
     return _run(reactor, application, options, environ, resumable)
+
+
+def _assistant_only(settings: Settings, demo: DemoSettings | None) -> Settings:
+    """Settings with which everything goes to the language model.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if demo is None and not settings.assistant.available:
+        expected = "expected the key of a language model, in the environment or in .env"
+        raise SettingsError("OPENAI_API_KEY", "", f"{expected}; or try --demo")
+    assistant = msgspec.structs.replace(settings.assistant, explain=True)
+    if settings.shop.url is None and demo is None and not assistant.prompt:
+        assistant = msgspec.structs.replace(assistant, prompt=_PLAIN)
+    return msgspec.structs.replace(settings, services=(), assistant=assistant)
 
 
 def makeService(options: Options, reactor: Any = None) -> Application:
@@ -257,9 +290,11 @@ def _run(
             return
         try:
             opening = None
+            shown = bool(look.prompt)
             if resumable is not None:
-                shown = bool(look.prompt)
                 opening = await resumable.opening(application.find, shown=shown)
+            elif shown and options["assistant"]:
+                opening = Opening(greeting=_GREETING)
             lines = application.lines(look, manner, opening)
             statuses.append(await terminal.run(reactor, lines, options.message))
         except StoreError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,13 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from supportbot.channels.http.api import table
 from supportbot.channels.http.chat_api import ChatApi
+from supportbot.channels.http.customer_api import CustomerApi
 from supportbot.channels.http.operator_api import OperatorApi
 from supportbot.channels.http.routing import Router
 from supportbot.channels.http.server import HttpServer
 from supportbot.channels.limits import Allowance
 from supportbot.dispatcher import Dispatcher, Route
 from supportbot.frontdesk import FrontDesk
-from supportbot.interfaces import TranscriptStore
+from supportbot.interfaces import Doorkeeper, Tool, TranscriptStore
 from supportbot.metrics import Metrics
 from supportbot.services.signpost import Signpost
 from supportbot.settings import ConversationSettings, HttpSettings, Settings
@@ -80,6 +81,9 @@ def comments(response: Response) -> int:
 class HttpScene(SynchronousTestCase):
     """A server whose only service answers `help` as the test says."""
 
+    doorkeeper: Doorkeeper | None = None
+    tools: Sequence[Tool] = ()
+
     def setUp(self) -> None:
         self.serve()
 
@@ -116,12 +120,30 @@ class HttpScene(SynchronousTestCase):
         )
         self.listen(Router(table(*self.handlers()), self.settings.http))
 
-    def handlers(self) -> tuple[ChatApi, OperatorApi]:
+    def handlers(self) -> tuple[ChatApi, CustomerApi, OperatorApi]:
         """The API without its documentation, which takes its time to write."""
-        allowance = Allowance(self.clock, self.settings.http)
-        return ChatApi(self.clock, self.desk, self.settings, allowance), OperatorApi(
-            self.clock, self.desk, self.store, self.metrics, lambda: self.resting
+        return self.handlers_with(Allowance(self.clock, self.settings.http))
+
+    def handlers_with(
+        self, allowance: Allowance
+    ) -> tuple[ChatApi, CustomerApi, OperatorApi]:
+        """The same, where another channel spends of the allowance too."""
+        return (
+            ChatApi(self.clock, self.desk, self.settings, allowance, self.offered),
+            CustomerApi(self.desk, self.doorkeeper, allowance),
+            OperatorApi(
+                self.clock,
+                self.desk,
+                self.store,
+                self.metrics,
+                lambda: self.resting,
+                self.settings.conversation.logged_in,
+            ),
         )
+
+    async def offered(self) -> Sequence[Tool]:
+        """What the language model may use."""
+        return self.tools
 
     def listen(self, router: Router) -> None:
         self.server = HttpServer(self.clock, self.settings.http)

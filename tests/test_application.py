@@ -8,7 +8,12 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from supportbot.application import Application
-from supportbot.settings import ServiceSettings, Settings
+from supportbot.settings import (
+    AssistantSettings,
+    ServiceSettings,
+    Settings,
+    ShopSettings,
+)
 
 
 class Transport(StringTransport):
@@ -62,6 +67,28 @@ class ApplicationTests(SynchronousTestCase):
         self.assertIn(b"(stopped)", client.value())
         client.loseConnection()
         self.reactor.advance(60)
+
+    def asked_to_log_in(self, **settings: Any) -> int:
+        """The port that is connected to for a login that also asks for help."""
+        self.start(Settings(**settings))
+        client = self.connect()
+        client.protocol.dataReceived(b"help! I am alice@example.com, PIN 1234\n")
+        ((_, port, *_),) = self.reactor.tcpClients
+        client.loseConnection()
+        return int(port)
+
+    def test_a_login_is_for_the_shop_whatever_else_it_says(self) -> None:
+        shop = ShopSettings(url="http://127.0.0.1:7001/mcp")
+        model = AssistantSettings(url="http://127.0.0.1:7002/v1")
+        self.assertEqual(self.asked_to_log_in(shop=shop, assistant=model), 7001)
+
+    def test_where_nobody_can_log_in_the_words_say_who_is_asked(self) -> None:
+        own = ServiceSettings(name="own", intent="help", url="http://127.0.0.1:7000/")
+        shop = ShopSettings(url="http://127.0.0.1:7001/mcp")
+        model = AssistantSettings(url="http://127.0.0.1:7002/v1")
+        for others in ({}, {"shop": shop}, {"assistant": model}):
+            port = self.asked_to_log_in(services=(own,), **others)
+            self.assertEqual(port, 7000)
 
     def test_stopping_says_farewell_and_takes_nobody_else(self) -> None:
         self.start(Settings())

@@ -243,6 +243,8 @@ class WholeApiTests(HttpScene):
                 self.metrics,
                 lambda: self.resting,
                 Allowance(self.clock, self.settings.http),
+                self.offered,
+                self.doorkeeper,
             )
         )
 

@@ -96,6 +96,12 @@ class ConnectionTests(LineServerTestCase):
         verifyObject(IProtocolFactory, self.server)
         verifyObject(ITCPTransport, Wire(self.clock))
 
+    def test_limits_hold_for_the_client_s_address(self) -> None:
+        client = self.join("2001:db8::7")
+        client.type("help\n")
+        self.assertEqual(self.support.last.question.client, "2001:db8::/64")
+        self.answered(self.support.last, "<p>1</p>")
+
     def test_each_connection_is_a_conversation_of_its_own(self) -> None:
         one, two = self.join(), self.join()
         one.type("help\n")

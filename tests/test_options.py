@@ -119,7 +119,7 @@ def test_making_the_service_starts_nothing() -> None:
     service.privilegedStartService()
     service.startService()
     ports = [port for port, *_ in reactor.tcpServers]
-    assert sorted(ports) == [0, 0, 0, 8023]
+    assert sorted(ports) == [0, 0, 0, 0, 0, 8023]
 
 
 def ended(*arguments: str, start: bool = False) -> object:

@@ -15,6 +15,7 @@ from supportbot.channels.screen import Look, Screen
 PIPE = Look()
 DUMB = Look(prompt="> ")
 TERMINAL = Look(prompt="> ", indicator=True, width=lambda: 80)
+GROWING = msgspec.structs.replace(TERMINAL, growing=True)
 COLORFUL = msgspec.structs.replace(TERMINAL, color=True)
 WIPE = "\r\x1b[K"
 
@@ -419,3 +420,126 @@ class NoticeTests(ScreenTestCase):
     def test_where_nobody_types_nobody_is_told(self) -> None:
         for look in (PIPE, Look(plain=True), Look(spaced=False)):
             self.assertEqual(self.notices(self.begun(look)), "")
+
+
+class GrowingTests(ScreenTestCase):
+    """A paragraph that is seen while it is being written."""
+
+    def asking(self, look: Look = GROWING) -> Screen:
+        screen = self.screen(look)
+        screen.prompt()
+        screen.typed("Hello", echoed=True)
+        screen.begin("Asking…")
+        self.shown()
+        return screen
+
+    def test_piece_by_piece(self) -> None:
+        screen = self.asking()
+        pieces = []
+        for piece in ("Good", " morn", "ing, ", "Alice", "!\n"):
+            screen.delta(piece)
+            pieces.append(self.shown())
+        self.assertEqual(pieces, ["Good", " morn", "ing,", " Alice", "!"])
+        screen.paragraph("Good morning, Alice!", "markdown")
+        self.assertEqual(self.shown(), "\n")
+
+    def test_what_was_not_shown_comes_with_the_paragraph(self) -> None:
+        screen = self.asking()
+        screen.delta("Good mor")
+        self.shown()
+        screen.paragraph("Good morning", "markdown")
+        self.assertEqual(self.shown(), "ning\n")
+        screen.delta("\n\nNext")
+        self.assertEqual(self.shown(), "Next")
+
+    def test_another_paragraph_than_that_which_grew(self) -> None:
+        screen = self.asking()
+        screen.delta("Good mor")
+        screen.paragraph("Bad morning", "markdown")
+        self.assertEqual(self.shown(), "Good mor\nBad morning\n")
+
+    def test_lines_of_it_look_as_they_do_in_the_end(self) -> None:
+        text = "> quoted\n> more\n  - and"
+        whole = self.asking()
+        whole.paragraph(text, "markdown")
+        expected = self.shown()
+        for size in (1, 2, 3, 7):
+            screen = self.asking()
+            for start in range(0, len(text), size):
+                screen.delta(text[start : start + size])
+            screen.paragraph(text, "markdown")
+            self.assertEqual(self.shown(), expected)
+
+    def test_a_list_is_no_list_within_a_list(self) -> None:
+        screen = self.asking()
+        screen.paragraph("- a\n- b", "markdown")
+        self.assertEqual(self.shown(), "- a\n- b\n")
+        screen.paragraph("a\nb", "html")
+        self.assertEqual(self.shown(), "a\n  b\n")
+
+    def test_control_sequences_do_nothing(self) -> None:
+        screen = self.asking()
+        for piece in ("a\x1b", "[2Jb", "\u202ec"):
+            screen.delta(piece)
+        self.assertEqual(self.shown(), "a[2Jbc")
+
+    def test_the_indicator_makes_room_and_stays_away(self) -> None:
+        screen = self.asking()
+        self.assertIn("Asking…", "".join(self.after(0.8)))
+        screen.delta("Good")
+        self.assertEqual(self.shown(), WIPE + "Good")
+        self.assertEqual(self.after(5.0), [""])
+
+    def test_a_notice_leaves_what_has_grown(self) -> None:
+        screen = self.asking()
+        screen.delta("Good mor")
+        screen.notice("Once more…")
+        self.assertTrue(self.shown().startswith("Good mor\n" + WIPE))
+        screen.delta("Good")
+        self.assertEqual(self.shown(), WIPE + "Good")
+
+    def test_what_turns_out_to_look_like_a_prompt_is_not_shown_before_its_end(
+        self,
+    ) -> None:
+        screen = self.asking(msgspec.structs.replace(GROWING, prompt="you> "))
+        pieces = []
+        for piece in ("yo", "u>", " and so on"):
+            screen.delta(piece)
+            pieces.append(self.shown())
+        self.assertEqual(pieces, ["yo", "", ""])
+        screen.paragraph("you> and so on", "markdown")
+        self.assertEqual(self.shown(), "\n  you> and so on\n")
+
+    def test_the_chat_ends_behind_what_has_grown(self) -> None:
+        screen = self.asking()
+        screen.delta("Good mor")
+        screen.close()
+        self.assertEqual(self.shown(), "Good mor\n")
+
+    def test_the_end_leaves_what_has_grown(self) -> None:
+        screen = self.asking()
+        screen.delta("Good mor")
+        screen.end("It broke off.")
+        self.assertEqual(self.shown(), "Good mor\nIt broke off.\n\n")
+
+    def test_an_end_without_words_leaves_what_has_grown(self) -> None:
+        screen = self.asking(msgspec.structs.replace(GROWING, spaced=False))
+        screen.delta("Good mor")
+        screen.end("")
+        self.assertEqual(self.shown(), "Good mor\n")
+
+    def test_ctrl_c_leaves_what_has_grown(self) -> None:
+        screen = self.asking()
+        screen.delta("Good mor")
+        screen.interrupted()
+        self.assertEqual(self.shown(), "Good mor\n")
+        screen.end("(stopped)")
+        self.assertEqual(self.shown(), "(stopped)\n\n")
+
+    def test_where_it_is_not_wanted(self) -> None:
+        for look in (PIPE, DUMB, TERMINAL):
+            screen = self.asking(look)
+            screen.delta("Good mor")
+            self.assertEqual(self.shown(), "")
+            screen.paragraph("Good morning", "markdown")
+            self.assertEqual(self.shown(), "Good morning\n")

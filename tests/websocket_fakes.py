@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 
 from supportbot.channels.http.api import table
 from supportbot.channels.http.chat_api import ChatApi
+from supportbot.channels.http.customer_api import CustomerApi
 from supportbot.channels.http.operator_api import OperatorApi
 from supportbot.channels.http.routing import Router
 from supportbot.channels.limits import Allowance
@@ -122,7 +123,7 @@ class WebSocketScene(HttpScene):
         self._websocket = websocket or WebSocketSettings(grace=GRACE)
         super().serve(store, conversation, clock, **http)
 
-    def handlers(self) -> tuple[ChatApi, OperatorApi]:
+    def handlers(self) -> tuple[ChatApi, CustomerApi, OperatorApi]:
         self.settings = msgspec.structs.replace(
             self.settings, websocket=self._websocket
         )
@@ -136,12 +137,7 @@ class WebSocketScene(HttpScene):
             self.metrics,
             lambda: f"{next(_numbers):08x}-0000-4000-8000-000000000000",
         )
-        self._handlers = (
-            ChatApi(self.clock, self.desk, self.settings, allowance),
-            OperatorApi(
-                self.clock, self.desk, self.store, self.metrics, lambda: self.resting
-            ),
-        )
+        self._handlers = self.handlers_with(allowance)
         return self._handlers
 
     def listen(self, router: Router) -> None:

@@ -16,6 +16,7 @@ from supportbot.events import (
     ReplyEnded,
     ReplyRevised,
     ReplyStarted,
+    ToolCalled,
 )
 from supportbot.follower import Follower
 from supportbot.ledger import Message, Paragraphs
@@ -51,6 +52,9 @@ class Answer:
         message: that is answered, or will be.
         sink: gets the answer.
         after: it is the first answer behind this number; the latest if not given.
+
+    Attributes:
+        tool_calls: what a language model did for it.
     """
 
     __slots__ = (
@@ -62,6 +66,7 @@ class Answer:
         "_reply",
         "_sink",
         "_waiting",
+        "tool_calls",
     )
 
     def __init__(
@@ -74,6 +79,7 @@ class Answer:
         self._conversation, self._message = conversation, message
         self._sink: Sink | None = sink  # until the end, so that no circle is left
         self._reply = Paragraphs()
+        self.tool_calls: list[ToolCalled] = []
         self._mine = False
         self._after = message.after if after is None else after
         self._follower: Follower | None = conversation.follow(self, self._after)
@@ -93,12 +99,15 @@ class Answer:
             return
         if isinstance(event, ReplyStarted):
             self._mine = event.to == self._message.seq
+            self.tool_calls = []
             if self._mine:
                 sink.started(event)
         elif isinstance(event, ConversationReset):
             self._fail(Failure(ConversationBusy()))
         elif not self._mine:
             return
+        elif isinstance(event, ToolCalled):
+            self.tool_calls.append(event)
         elif isinstance(event, ParagraphSaid):
             sink.more(event, self._reply.add(event))
         elif isinstance(event, ReplyRevised):

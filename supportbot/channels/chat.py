@@ -10,6 +10,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from supportbot.asked import Aside
 from supportbot.channels.commands import HELP, Command, UnknownCommand, command
 from supportbot.channels.retelling import Passage, Retelling
 from supportbot.channels.screen import Screen
@@ -62,6 +63,7 @@ class Chat:
         desk: opens the conversation.
         screen: shows it.
         opening: how it begins; `begin` has to be called before the first line.
+        address: of the client, for limits; empty if it has none.
 
     Attributes:
         status: how it went, as an exit status: that of the first message that was not
@@ -77,7 +79,9 @@ class Chat:
         desk: FrontDesk,
         screen: Screen,
         opening: Opening | None = None,
+        address: str = "",
     ) -> None:
+        self._aside = Aside(client=address)
         self._clock, self._desk, self._screen = clock, desk, screen
         self._opening = opening or Opening()
         self.status = ANSWERED
@@ -220,7 +224,7 @@ class Chat:
             self._end_is_shown()
 
     def delta(self, text: str) -> None:
-        """Lines show finished paragraphs only."""
+        self._screen.delta(text)
 
     def notice(self, text: str) -> None:
         self._screen.notice(text)
@@ -260,7 +264,7 @@ class Chat:
         try:
             if self._conversation.elsewhere:
                 await self._conversation.refresh()
-            ended = await self._conversation.say(text)
+            ended = await self._conversation.say(text, aside=self._aside)
         except BadRequest as error:
             self._refuse(str(error))
         except StoreError:

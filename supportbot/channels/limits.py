@@ -38,6 +38,10 @@ class Allowance:
         self._said_from = Buckets(clock, settings.address_messages, _MINUTE)
         self._opened_from = Buckets(clock, settings.address_sessions, _HOUR)
 
+    def who(self, client: str) -> str:
+        """Under what name a client's address is counted; empty if it is not."""
+        return "" if client in self._exempt else household(client)
+
     def spend(
         self,
         client: str,
@@ -56,8 +60,7 @@ class Allowance:
             TooOften: it may not, and what it may later is not less for that.
         """
         wanted: list[tuple[Buckets, str, str]] = []
-        if client not in self._exempt:
-            who = household(client)
+        if who := self.who(client):
             if opens:
                 wanted.append((self._opened_from, who, "sessions from this address"))
             if says:

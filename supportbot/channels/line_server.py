@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Protocol, ServerFactory
 
+from supportbot.channels.limits import household
 from supportbot.channels.lines import Lines, Manner
 from supportbot.channels.peers import notice_vanishing
 from supportbot.channels.screen import Look
@@ -52,7 +53,11 @@ class LineServer(ServerFactory):
             _log.info("line client refused: {open} are open", open=held.total())
             return _Refusal()
         manner = Manner(
-            interactive=True, echoed=True, idle=settings.idle, stall=settings.stall
+            interactive=True,
+            echoed=True,
+            idle=settings.idle,
+            stall=settings.stall,
+            address=household(host),
         )
         lines = _Connection(self._clock, self._desk, settings, self._look, manner)
         self._open[lines] = host

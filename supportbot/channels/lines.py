@@ -48,6 +48,7 @@ class Manner(msgspec.Struct, frozen=True):
         echoed: the client sees what it types.
         idle: seconds without a line after which the chat ends; None for never.
         stall: seconds for which the client may not read; None for ever.
+        address: of the client, for limits; empty if it has none.
         typed_ahead: tells whether a line is there that was not read yet. No prompt is
             shown then, for it would stand behind what was typed.
     """
@@ -56,6 +57,7 @@ class Manner(msgspec.Struct, frozen=True):
     echoed: bool = False
     idle: float | None = None
     stall: float | None = None
+    address: str = ""
     typed_ahead: Callable[[], bool] = lambda: False
 
 
@@ -90,7 +92,7 @@ class Lines(Protocol):
     ) -> None:
         self._clock, self._settings, self._manner = reactor, settings, manner
         self._screen = Screen(reactor, look, self._write)
-        self._chat = Chat(reactor, desk, self._screen, opening)
+        self._chat = Chat(reactor, desk, self._screen, opening, manner.address)
         self._recalls = opening is not None  # there is more to begin with than a prompt
         self._splitter = LineSplitter(settings.line)
         self._lines: deque[tuple[str | None, bool]] = deque()  # and: typed ahead

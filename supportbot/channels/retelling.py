@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from supportbot.events import (
+    ConversationReset,
     CustomerSaid,
     Event,
     ParagraphSaid,
@@ -59,11 +60,12 @@ class Retelling:
         elif isinstance(event, ReplyEnded):
             self._answering = True
             return self._taken(event)
-        else:
+        elif isinstance(event, ReplyStarted):
             passages = self.end()
-            if isinstance(event, ReplyStarted):
-                self._answering, self._started = True, event
+            self._answering, self._started = True, event
             return passages
+        elif isinstance(event, ConversationReset):
+            return self.end()
         return []
 
     def end(self) -> Sequence[Passage]:

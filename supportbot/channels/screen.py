@@ -24,6 +24,7 @@ class Look(msgspec.Struct, frozen=True):
         indicator: whether a line that is wiped again may show that something happens.
         color: whether quiet lines may be dimmed.
         plain: whether paragraphs are shown for reading, without their markup.
+        growing: whether a paragraph is shown while it grows.
         spaced: whether an empty line stands before and after each answer.
         width: gives the columns of the screen, None for no end.
     """
@@ -32,6 +33,7 @@ class Look(msgspec.Struct, frozen=True):
     indicator: bool = False
     color: bool = False
     plain: bool = False
+    growing: bool = False
     spaced: bool = True
     width: Callable[[], int | None] = lambda: None
 
@@ -56,6 +58,10 @@ class Screen:
         self._since = 0.0
         self._between = False  # a paragraph of this answer was shown
         self._noticed = False  # a notice was
+        self._grown = ""  # of a paragraph that is not finished
+        self._shown = ""  # of that, on the screen; the cursor stands behind it
+        self._line_from = 0  # where, in what has grown, the last line begins
+        self._line_shown = ""  # of that line
 
     def prompt(self) -> None:
         """The client may type."""
@@ -97,6 +103,26 @@ class Screen:
         self._since = self._clock.seconds()
         self._wait()
 
+    def delta(self, text: str) -> None:
+        """More of the paragraph that is growing."""
+        if not self._look.growing:
+            return
+        # White space waits for what comes behind it: it may be the paragraph's end.
+        self._grown = (
+            self._grown + text if self._shown else (self._grown + text).lstrip()
+        )
+        visible = self._grown.rstrip()
+        line = self._inside(clean(visible[self._line_from :]), "markdown")
+        more = line.removeprefix(self._line_shown)
+        if len(more) == len(line) - len(self._line_shown) > 0:
+            self._cancel()
+            if not self._shown:
+                self._clear_line()
+            self._put(more)
+            self._shown += more
+            self._line_from = visible.rfind("\n") + 1
+            self._line_shown = line[line.rfind("\n") + 1 :]
+
     def paragraph(self, text: str, format: Format) -> None:
         """A paragraph of the answer."""
         if self._look.plain:
@@ -106,9 +132,14 @@ class Screen:
         text = clean(text)
         if self._look.plain and (width := self._look.width()):
             text = wrap(text, width - len(_INDENT) if self._look.prompt else width)
-        elif self._look.prompt:
-            text = text.replace("\n", f"\n{_INDENT}")
-        self._line(self._unlike_prompt(text))
+            text = self._unlike_prompt(text)
+        else:
+            text = self._inside(text, format)
+        if self._shown and text.startswith(self._shown):  # the rest of it
+            self._put(f"{text[len(self._shown) :]}\n")
+            self._forget_growing()
+        else:
+            self._line(text)
         self._between, self._doing = True, self._asking
         self._wait()
 
@@ -116,6 +147,7 @@ class Screen:
         """How the answer is coming along: on the indicator, or once in a line."""
         if self._look.indicator:
             self._doing = text
+            self._break_off()
             self._show()
         elif self._look.prompt and not self._noticed:
             self._noticed = True
@@ -127,6 +159,7 @@ class Screen:
         Args:
             detail: a line for the customer, if all is not well.
         """
+        self._break_off()
         self._rest()
         if detail:
             self.quiet(detail)
@@ -140,7 +173,9 @@ class Screen:
 
     def interrupted(self) -> None:
         """The client pressed Ctrl-C, and a terminal shows that as `^C`."""
-        if self._look.indicator:
+        if self._shown:
+            self._break_off()
+        elif self._look.indicator:
             self._put(_WIPE)
             self._indicated = False
         elif self._look.prompt:
@@ -148,10 +183,17 @@ class Screen:
 
     def close(self) -> None:
         """Nothing more comes: leave the cursor at the beginning of a line."""
+        self._break_off()
         self._rest()
         if self._prompted:
             self._prompted = False
             self._put("\n")
+
+    def _inside(self, text: str, format: Format) -> str:
+        """A text as it stands inside an answer, where nothing looks like a prompt."""
+        if self._look.prompt and format != "markdown":  # whose lines mean something
+            text = text.replace("\n", f"\n{_INDENT}")
+        return self._unlike_prompt(text)
 
     def _unlike_prompt(self, text: str) -> str:
         """Indent the lines that could pass for a prompt."""
@@ -161,11 +203,26 @@ class Screen:
         return re.sub(f"^(?={mark})", _INDENT, text, flags=re.MULTILINE)
 
     def _line(self, text: str) -> None:
+        self._break_off()
+        self._clear_line()
+        self._put(f"{text}\n")
+
+    def _clear_line(self) -> None:
+        """Go to the beginning of a line of its own."""
         self._wipe()
         if self._prompted:
             self._prompted = False
             self._put("\n")
-        self._put(f"{text}\n")
+
+    def _break_off(self) -> None:
+        """Leave a paragraph that was not finished as it stands."""
+        if self._shown:
+            self._put("\n")
+        self._forget_growing()
+
+    def _forget_growing(self) -> None:
+        self._grown = self._shown = self._line_shown = ""
+        self._line_from = 0
 
     def _wait(self) -> None:
         """Let the indicator come if nothing else does."""

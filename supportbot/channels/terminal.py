@@ -51,6 +51,7 @@ def appearance(
         indicator=able,
         color=able and not environ.get("NO_COLOR"),
         plain=plain,
+        growing=able and not plain,
         spaced=not one_shot,
         width=_width,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
@@ -11,6 +11,7 @@ from supportbot import __version__
 from supportbot.channels.http import shapes
 from supportbot.channels.http.assets import Assets, serve
 from supportbot.channels.http.chat_api import ChatApi
+from supportbot.channels.http.customer_api import CustomerApi
 from supportbot.channels.http.openapi import document
 from supportbot.channels.http.operations import HTML, JSON, TEXT, Operation
 from supportbot.channels.http.operator_api import OperatorApi
@@ -19,7 +20,7 @@ from supportbot.channels.http.problems import refused
 from supportbot.channels.http.routing import Call, Router
 from supportbot.channels.limits import Allowance
 from supportbot.frontdesk import FrontDesk
-from supportbot.interfaces import TranscriptStore
+from supportbot.interfaces import Doorkeeper, Tool, TranscriptStore
 from supportbot.metrics import Metrics
 from supportbot.settings import Settings
 
@@ -39,20 +40,26 @@ def api(
     metrics: Metrics,
     resting: Callable[[], Mapping[str, bool]],
     allowance: Allowance,
+    tools: Callable[[], Awaitable[Sequence[Tool]]],
+    doorkeeper: Doorkeeper | None,
     more: Sequence[Operation] = (),
 ) -> Router:
-    """The router of the whole API; see `ChatApi` and `OperatorApi`.
+    """The router of the whole API; see `ChatApi`, `CustomerApi` and `OperatorApi`.
 
     Args:
         more: rows of other channels on the same port.
     """
-    chat = ChatApi(clock, desk, settings, allowance)
-    operator = OperatorApi(clock, desk, store, metrics, resting)
-    operations = [*table(chat, operator), *more]
+    chat = ChatApi(clock, desk, settings, allowance, tools)
+    customers = CustomerApi(desk, doorkeeper, allowance)
+    logged_in = settings.conversation.logged_in
+    operator = OperatorApi(clock, desk, store, metrics, resting, logged_in)
+    operations = [*table(chat, customers, operator), *more]
     return Router([*operations, *_documentation(operations)], settings.http)
 
 
-def table(chat: ChatApi, operator: OperatorApi) -> Sequence[Operation]:
+def table(
+    chat: ChatApi, customers: CustomerApi, operator: OperatorApi
+) -> Sequence[Operation]:
     """What the API can do."""
     return (
         Operation(
@@ -145,10 +152,37 @@ def table(chat: ChatApi, operator: OperatorApi) -> Sequence[Operation]:
         ),
         Operation(
             method="POST",
+            path=f"{_SESSION}/login",
+            name="log_in",
+            answer=customers.log_in,
+            summary="Log the customer of a session in",
+            about=(
+                "The same as writing e-mail address and PIN in the chat. Wrong ones are"
+                " counted, and soon have to wait: 401 when they don't belong together,"
+                " 429 while no further try is taken. In a session whose id a client"
+                " chose nobody can log in: 409, and `detail` names a new session."
+            ),
+            tag="sessions",
+            body=shapes.LoginRequest,
+            returns=shapes.LoggedIn,
+            problems=(401, 409, 429, 503),
+        ),
+        Operation(
+            method="POST",
+            path=f"{_SESSION}/logout",
+            name="log_out",
+            answer=customers.log_out,
+            summary="Log the customer of a session out",
+            tag="sessions",
+            returns=shapes.SessionDone,
+            problems=(503,),
+        ),
+        Operation(
+            method="POST",
             path="/api/reset/{session_id}",
             name="reset",
             answer=chat.reset,
-            summary="Forget what was said in a session",
+            summary="Forget what was said in a session, and who the customer is",
             about="An unknown session is as good as reset.",
             tag="sessions",
             returns=shapes.SessionDone,
@@ -172,6 +206,7 @@ def table(chat: ChatApi, operator: OperatorApi) -> Sequence[Operation]:
             answer=chat.tools,
             summary="What the language model may use",
             returns=shapes.Tools,
+            problems=(503,),
         ),
         Operation(
             method="GET",

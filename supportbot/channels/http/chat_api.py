@@ -5,12 +5,22 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
 
+from supportbot import interfaces
+from supportbot.asked import Aside
 from supportbot.channels.http.answering import Streamed, Whole
 from supportbot.channels.http.exchange import Exchange
+from supportbot.channels.http.finding import (
+    SESSION_ID,
+    found,
+    known,
+    see_whether_possible,
+    unknown,
+)
 from supportbot.channels.http.following import Followed
 from supportbot.channels.http.problems import refused
 from supportbot.channels.http.routing import Call
@@ -21,21 +31,22 @@ from supportbot.channels.http.shapes import (
     EventsQuery,
     Session,
     SessionDone,
+    Tool,
     Tools,
     Turn,
+    called,
 )
 from supportbot.channels.http.sse import Pulse, Stream
 from supportbot.channels.limits import Allowance
 from supportbot.context import conversation_id
 from supportbot.conversation import Conversation
-from supportbot.errors import ConversationClosed
+from supportbot.errors import ConversationClosed, ServiceError
 from supportbot.events import ConversationReset, Event, ReplyEnded, ReplyStarted
 from supportbot.frontdesk import FrontDesk
 from supportbot.ledger import Message, told
 from supportbot.settings import Settings
 
 _MESSAGE_ID = re.compile(r"[!-~]{1,128}")
-_SESSION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 _UNGUESSABLE = 22  # characters of a key that has 128 bits
 
 
@@ -47,6 +58,7 @@ class ChatApi:
         desk: finds the conversations.
         settings: the limits.
         allowance: how often clients may do something.
+        tools: tells what the language model may use.
     """
 
     def __init__(
@@ -55,7 +67,9 @@ class ChatApi:
         desk: FrontDesk,
         settings: Settings,
         allowance: Allowance,
+        tools: Callable[[], Awaitable[Sequence[interfaces.Tool]]],
     ) -> None:
+        self._tools = tools
         self._desk, self._settings, self._allowance = desk, settings, allowance
         self._pulse = Pulse(clock, settings.http.heartbeat)
 
@@ -80,7 +94,7 @@ class ChatApi:
         return ChatAnswer(
             text,
             conversation.id,
-            None,
+            [called(one) for one in whole.answer.tool_calls] or None,
             ended.outcome,
             message.message_id,
             ended.detail,
@@ -108,7 +122,7 @@ class ChatApi:
 
     async def _go_on(self, call: Call, came: _Came) -> None:
         """Stream the rest of an answer."""
-        conversation = await self._found(came.session_id)
+        conversation = await found(self._desk, came.session_id)
         message = None
         if conversation is not None:
             message = conversation.message(came.message_id)
@@ -116,7 +130,8 @@ class ChatApi:
             call.respond(204)
             return
         if message.ended is None:  # if nobody is at it any more, it is asked again
-            message = await conversation.take(call.query.message, came.message_id)
+            text, aside = call.query.message, self._aside(call.exchange)
+            message = await conversation.take(text, came.message_id, aside)
         elif came.shown >= message.ended.seq:
             call.respond(204)
             return
@@ -124,14 +139,19 @@ class ChatApi:
 
     async def stop(self, call: Call) -> SessionDone:
         """Stop the reply that is under way."""
-        conversation = await self._known(call.argument)
+        conversation = await known(self._desk, call.argument)
         stopped = conversation.stop()
         done = "Reply stopped" if stopped else "No reply was under way"
         return SessionDone(done, call.argument)
 
     async def tools(self, call: Call) -> Tools:
         """What the language model may use."""
-        return Tools([])
+        try:
+            tools = await self._tools()
+        except ServiceError:
+            told = "The shop can't be asked for its tools at the moment."
+            raise refused(503, told, (b"retry-after", b"5")) from None
+        return Tools([Tool(one.name, one.description, one.schema) for one in tools])
 
     # Sessions
 
@@ -143,28 +163,28 @@ class ChatApi:
 
     async def session(self, call: Call) -> Session:
         """What was said in a session."""
-        conversation = await self._known(call.argument)
+        conversation = await known(self._desk, call.argument)
         events = _settled(await conversation.events())
-        history = turns(events)
+        history, customer = turns(events), conversation.customer
         return Session(
             session_id=conversation.id,
             message_count=len(history),
             history=history,
-            is_authenticated=False,
-            customer_info=None,
+            is_authenticated=customer is not None,
+            customer_info=customer,
             last_seq=events[-1].seq if events else 0,
         )
 
     async def reset(self, call: Call) -> SessionDone:
         """Forget what was said; the session stays."""
-        _see_whether_possible(call.argument)
-        if (conversation := await self._found(call.argument)) is not None:
+        see_whether_possible(call.argument)
+        if (conversation := await found(self._desk, call.argument)) is not None:
             await conversation.reset()
         return SessionDone("Session reset", call.argument)
 
     async def delete(self, call: Call) -> SessionDone:
         """Leave nothing of a session."""
-        _see_whether_possible(call.argument)
+        see_whether_possible(call.argument)
         conversation_id.set(call.argument)
         await self._desk.erase(call.argument)
         return SessionDone("Session deleted", call.argument)
@@ -176,9 +196,9 @@ class ChatApi:
         again = came is not None and came.isascii() and came.isdecimal()
         if came is not None and again and len(came) < 10:
             after = int(came)
-        conversation = await self._found(call.argument)
+        conversation = await found(self._desk, call.argument)
         if conversation is None and not again:
-            raise _unknown(call.argument)
+            raise unknown(call.argument)
         if conversation is None or (
             not query.live
             and not conversation.unanswered
@@ -209,28 +229,21 @@ class ChatApi:
         if not chosen and message_id is not None and len(message_id) >= _UNGUESSABLE:
             session_id = _session_of(message_id)
         if session_id is not None:
-            conversation = await self._found(session_id)
+            conversation = await found(self._desk, session_id)
             if conversation is None and chosen and not self._settings.http.chosen_ids:
-                raise _unknown(session_id)
+                raise unknown(session_id)
         if conversation is None:
             self._allowance.spend(exchange.client, session_id, opens=True, says=True)
-            conversation = self._desk.open(session_id)
+            chosen = session_id is not None
+            conversation = self._desk.open(session_id, chosen=chosen)
             conversation_id.set(conversation.id)
         elif message_id is None or not conversation.knows(message_id):
             self._allowance.spend(exchange.client, session_id, says=True)
-        return conversation, await conversation.take(text, message_id)
+        aside = self._aside(exchange)
+        return conversation, await conversation.take(text, message_id, aside)
 
-    async def _found(self, session_id: str) -> Conversation | None:
-        if _SESSION_ID.fullmatch(session_id) is None:
-            return None
-        conversation_id.set(session_id)
-        return await self._desk.find(session_id)
-
-    async def _known(self, session_id: str) -> Conversation:
-        conversation = await self._found(session_id)
-        if conversation is None:
-            raise _unknown(session_id)
-        return conversation
+    def _aside(self, exchange: Exchange) -> Aside:
+        return Aside(client=self._allowance.who(exchange.client))
 
     def _stream(
         self, call: Call, conversation: Conversation, message: Message, shown: int = 0
@@ -287,20 +300,9 @@ def _parsed(came: str) -> _Came | None:
     session_id, _, rest = came.partition(":")
     message_id, _, shown = rest.rpartition(":")
     if (
-        _SESSION_ID.fullmatch(session_id) is None
+        SESSION_ID.fullmatch(session_id) is None
         or _MESSAGE_ID.fullmatch(message_id) is None
         or not (shown.isascii() and shown.isdecimal() and len(shown) < 10)
     ):
         return None
     return _Came(session_id, message_id, int(shown))
-
-
-def _see_whether_possible(session_id: str) -> None:
-    """Refuse what no session is called."""
-    if _SESSION_ID.fullmatch(session_id) is None:
-        raise _unknown(session_id)
-
-
-def _unknown(session_id: str) -> Exception:
-    named = f"{session_id} " if _SESSION_ID.fullmatch(session_id) else ""
-    return refused(404, f"Session {named}not found")

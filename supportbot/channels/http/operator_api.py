@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -25,6 +26,7 @@ from supportbot.channels.http.shapes import (
 from supportbot.errors import StoreError
 from supportbot.events import Event
 from supportbot.frontdesk import FrontDesk
+from supportbot.identity import Identity
 from supportbot.interfaces import Listed, TranscriptStore
 from supportbot.metrics import Metrics
 
@@ -41,6 +43,7 @@ class OperatorApi:
         store: has the transcripts.
         metrics: the figures.
         resting: tells which services are left alone, by name.
+        logged_in: seconds for which a silent customer stays logged in.
     """
 
     def __init__(
@@ -50,7 +53,9 @@ class OperatorApi:
         store: TranscriptStore,
         metrics: Metrics,
         resting: Callable[[], Mapping[str, bool]],
+        logged_in: float,
     ) -> None:
+        self._logged_in = logged_in
         self._clock, self._desk, self._store = clock, desk, store
         self._metrics, self._resting = metrics, resting
 
@@ -90,13 +95,16 @@ class OperatorApi:
             listed.conversation_id, events[-1].seq if events else 0, _BATCH
         ):
             events += batch
-        history = turns(events)
+        history, identity = turns(events), Identity(self._logged_in)
+        for event in events:
+            identity.tell(event)
+        customer = identity.customer(time.time())
         return SessionSummary(
             session_id=listed.conversation_id,
             message_count=len(history),
             last_message=history[-1] if history else None,
-            is_authenticated=False,
-            customer_name=None,
+            is_authenticated=customer is not None,
+            customer_name=None if customer is None else customer.name,
             opened_at=listed.opened_at,
             heard_at=listed.heard_at,
         )

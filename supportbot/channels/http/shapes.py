@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 
-from supportbot.events import Event, Outcome
+from supportbot.events import Called, Event, Outcome, ToolCalled
+from supportbot.interfaces import Customer
 
 SessionId = Annotated[
     str,
@@ -82,6 +84,28 @@ class SessionsQuery(msgspec.Struct, frozen=True):
     before: str | None = None
 
 
+class CalledTool(msgspec.Struct, frozen=True):
+    """What the language model did.
+
+    Attributes:
+        arguments: as a JSON object; what is secret, or filled in by us, is left out.
+        outcome: how that went.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    outcome: Called
+
+
+def called(event: ToolCalled) -> CalledTool:
+    """The call of a tool that an event tells of."""
+    try:
+        arguments = msgspec.json.decode(event.arguments, type=dict[str, Any])
+    except msgspec.MsgspecError:  # as a model may write them
+        arguments = {}
+    return CalledTool(event.name, arguments, event.outcome)
+
+
 class ChatAnswer(msgspec.Struct, frozen=True):
     """The whole answer to a message.
 
@@ -94,7 +118,7 @@ class ChatAnswer(msgspec.Struct, frozen=True):
 
     response: str
     session_id: SessionId
-    tool_calls: list[dict[str, Any]] | None
+    tool_calls: list[CalledTool] | None
     outcome: Outcome
     message_id: MessageId
     detail: str = ""
@@ -151,6 +175,27 @@ EventStream = Event | Delta | End
 """`data` of the events of a followed session."""
 
 
+class LoginRequest(msgspec.Struct, frozen=True):
+    """What a customer gives to log in."""
+
+    email: Annotated[
+        str, msgspec.Meta(min_length=3, max_length=254, examples=["alice@example.com"])
+    ]
+    pin: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4,8}\Z", examples=["1234"])]
+
+    def __repr__(self) -> str:
+        return "LoginRequest(…)"
+
+
+class LoggedIn(msgspec.Struct, frozen=True):
+    """The customer is logged in."""
+
+    message: str
+    session_id: SessionId
+    customer_info: Customer
+    status: str = "success"
+
+
 class SessionDone(msgspec.Struct, frozen=True):
     """What was asked for is done."""
 
@@ -166,19 +211,12 @@ class Turn(msgspec.Struct, frozen=True):
     content: str
 
 
-class CustomerInfo(msgspec.Struct, frozen=True):
-    """Who the customer is, once that is proven."""
-
-    customer_id: str
-    name: str
-    email: str
-
-
 class Session(msgspec.Struct, frozen=True):
     """A session and what was said.
 
     Attributes:
         history: the messages and the answers that have ended, in order.
+        customer_info: who the customer is, once that is proven.
         last_seq: `history` tells of the events up to this number; go on behind it.
     """
 
@@ -186,7 +224,7 @@ class Session(msgspec.Struct, frozen=True):
     message_count: int
     history: list[Turn]
     is_authenticated: bool
-    customer_info: CustomerInfo | None
+    customer_info: Customer | None
     last_seq: int
 
 
@@ -220,7 +258,7 @@ class Tool(msgspec.Struct, frozen=True):
 
     name: str
     description: str
-    parameters: dict[str, Any]
+    parameters: Mapping[str, Any]
 
 
 class Tools(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, DeferredLock, fail
 from twisted.python.failure import Failure
 
+from supportbot.asked import Aside
 from supportbot.channels.limits import Allowance
 from supportbot.channels.websocket.shapes import (
     Error,
@@ -279,7 +280,8 @@ class Session:
         if asked.gpt_model is not None:
             self._model = asked.gpt_model
         system_message = (asked.system_message or "") if self._trusting else ""
-        return conversation.take(asked.user_message, id, system_message, self._model)
+        aside = Aside(system_message, self._model, self._allowance.who(address))
+        return conversation.take(asked.user_message, id, aside)
 
     async def _opened(self) -> Conversation:
         if self._new:  # nobody else can know of it
