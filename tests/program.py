@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import pty
+import random
 import re
 import select
 import signal
@@ -33,7 +34,8 @@ _SERVICES = {
 
 def environment(**changes: str) -> dict[str, str]:
     """This process's environment, without what would change the program."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("SUPPORTBOT_")}
+    ours = ("SUPPORTBOT_", "OPENAI_", "MCP_")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     clean.pop("NO_COLOR", None)
     return {**clean, "TERM": "xterm", "PYTHONPATH": str(ROOT), **changes}
 
@@ -149,7 +151,8 @@ def seen(shown: str) -> str:
 @contextmanager
 def services(*arguments: str) -> Iterator[dict[str, str]]:
     """The simulated services as a process; gives an environment that names them."""
-    ports = ["--support-port", "0", "--product-port", "0", "--agent-port", "0"]
+    named = ("support", "product", "agent", "assistant", "shop")
+    ports = [word for name in named for word in (f"--{name}-port", "0")]
     process = subprocess.Popen(
         [sys.executable, "-m", "supportbot.demo", *ports, *arguments],
         stdout=subprocess.PIPE,
@@ -285,10 +288,18 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
+    """A port that nobody listens on.
+
+    It is none of those that the kernel gives to whoever asks for any, as other tests
+    and the program itself do.
+    """
+    while True:
+        port = random.randrange(10_000, 32_000)
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
 
 
 class Server:

@@ -253,7 +253,7 @@ def test_a_client_that_knows_three_actions_is_served(demo: Server) -> None:
             "message",
             "processing_end",
         ]
-        assert "product question" in told[1]["data"]  # what it can help with instead
+        assert "I can show you" in told[1]["data"]  # what it can help with instead
         assert told[1].keys() == {"type", "data", "seq"}
         end = {"action": "chatbot_session_end", "session_id": session_id}
         client.socket.send(json.dumps(end))
