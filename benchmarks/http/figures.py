@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 
 import msgspec
@@ -11,26 +11,18 @@ from benchmarks.http.servers import MEMORY, SQLITE, Kind
 
 OURS = "supportbot"
 _NONE = "-"
+Medians = Mapping[Kind, Mapping[str, float]]
+"""Of each server, by the names of what is measured."""
 Measures = Mapping[str, tuple[str, str]]
-MEASURES: Measures = {
-    "speed 1": ("conv/s, 1", ",.0f"),
-    "speed 50": ("50", ",.0f"),
-    "speed 500": ("500", ",.0f"),
-    "cpu 50": ("CPU s/1,000, 50", ".2f"),
-    "cpu 500": ("500", ".2f"),
-    "p50": ("delay ms, p50", ".2f"),
-    "p99": ("p99", ".2f"),
-    "memory": ("KiB/stream", ".1f"),
-}
-"""Titles and formats of what is measured."""
+"""Titles and formats of what is measured, by its name."""
 
 
 class Sample(msgspec.Struct, frozen=True):
     """One server in one round.
 
     Attributes:
-        values: by the names of `MEASURES`; conversations a second, seconds of processor
-            time for 1,000 conversations, milliseconds, KiB.
+        values: by the names of what is measured; conversations a second, seconds of
+            processor time for 1,000 conversations, milliseconds, KiB.
         others: the largest share of the processors that other programs took meanwhile.
         generator: the largest share of its processor that the generator took.
         wrong: answers that were not what they had to be, the first of them.
@@ -81,7 +73,7 @@ class Target(msgspec.Struct, frozen=True):
         return "met" if met else "not met"
 
 
-def medians_of(samples: Sequence[Sample]) -> dict[Kind, dict[str, float]]:
+def medians_of(samples: Sequence[Sample]) -> Medians:
     """For each server the medians of all rounds."""
     values: dict[Kind, dict[str, list[float]]] = {}
     for sample in samples:
@@ -94,7 +86,7 @@ def medians_of(samples: Sequence[Sample]) -> dict[Kind, dict[str, float]]:
     }
 
 
-def ratios_of(samples: Sequence[Sample], measures: Measures = MEASURES) -> list[Ratio]:
+def ratios_of(samples: Sequence[Sample], measures: Iterable[str]) -> list[Ratio]:
     """All ratios of ours to the peers'."""
     at = {
         (sample.kind.history, sample.kind.name, sample.round): sample.values
@@ -122,13 +114,9 @@ def ratios_of(samples: Sequence[Sample], measures: Measures = MEASURES) -> list[
     return ratios
 
 
-def targets_of(samples: Sequence[Sample]) -> list[Target]:
+def targets_of(medians: Medians, ratios: Sequence[Ratio]) -> list[Target]:
     """What was reached, beside what has to be."""
-    ratios = {
-        (each.history, each.peer, each.measure): each.value
-        for each in ratios_of(samples)
-    }
-    medians = medians_of(samples)
+    values = {(each.history, each.peer, each.measure): each.value for each in ratios}
     targets = []
     for history in (MEMORY, SQLITE):
         for measure, fastapi, aiohttp, most in (
@@ -138,7 +126,7 @@ def targets_of(samples: Sequence[Sample]) -> list[Target]:
             ("memory", 0.25, 0.5, True),
         ):
             for peer, bound in (("fastapi", fastapi), ("aiohttp", aiohttp)):
-                value = ratios.get((history, peer, measure))
+                value = values.get((history, peer, measure))
                 name = f"{history}: {measure}, of {peer}'s"
                 targets.append(Target(name, value, bound, most))
         p99 = medians.get(Kind(OURS, history), {}).get("p99")
@@ -146,28 +134,20 @@ def targets_of(samples: Sequence[Sample]) -> list[Target]:
     return targets
 
 
-def lines_of(samples: Sequence[Sample]) -> Iterator[str]:
-    """The tables."""
-    yield from tables_of(medians_of(samples), ratios_of(samples), MEASURES)
-    yield ""
-    yield f"{'target':36}measured   bound"
-    for target in targets_of(samples):
+def lines_of(targets: Sequence[Target]) -> Iterator[str]:
+    """A table of targets, below other tables; nothing if there are none."""
+    if targets:
+        yield ""
+        yield f"{'target':36}measured   bound"
+    for target in targets:
         measured = _NONE if target.measured is None else f"{target.measured:.2f}"
         sign = "≤" if target.most else "≥"
         bound = f"{sign} {target.bound:<5g}"
         yield f"{target.name:36}{measured:>8}  {bound} {target.verdict}"
-    yield ""
-    yield (
-        "raw: the upstream itself in the server's place; the most that this machine and"
-        " the generator can show."
-    )
-    yield "Its delay is that of the generator asking the upstream directly."
-    others = max((sample.others for sample in samples), default=0.0)
-    yield f"Other programs took at most {others:.0%} of the two processors in a run."
 
 
 def tables_of(
-    medians: Mapping[Kind, Mapping[str, float]],
+    medians: Medians,
     ratios: Sequence[Ratio],
     measures: Measures,
 ) -> Iterator[str]:

@@ -11,13 +11,17 @@ import asyncio
 import gc
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from statistics import quantiles
+from typing import Any, TypeVar
 
 import msgspec
 import uvloop
 
 from benchmarks.http import wording
 from benchmarks.http.customers import AVERAGE, HOST, Crowd, Customer, Load
+
+AnyLoad = TypeVar("AnyLoad", bound=Load)
 
 _SETTING_UP = 50  # connections, or answers that are held back, at a time
 _PATIENCE = 180.0  # seconds
@@ -112,9 +116,15 @@ async def _hold(crowd: Crowd, customers: list[Customer]) -> None:
     writer.close()
 
 
-def main() -> None:
-    """Do what standard input says."""
-    load = msgspec.json.decode(sys.stdin.readline(), type=Load)
+def main(
+    kind: type[AnyLoad], run: Callable[[AnyLoad], Coroutine[Any, Any, msgspec.Struct]]
+) -> None:
+    """Do what standard input says, and write how it went.
+
+    Args:
+        kind: of the load.
+    """
+    load = msgspec.json.decode(sys.stdin.readline(), type=kind)
     gc.freeze()
     gc.disable()  # no pauses; what it leaves behind is little, and it ends soon
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -123,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(Load, run)

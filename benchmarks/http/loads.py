@@ -109,6 +109,35 @@ def generating(module: str, core: int, load: Load) -> Iterator[Generating]:
         raise RuntimeError(f"the generator ended with {process.returncode}")
 
 
+def converse(
+    module: str, core: int, load: Load, held: Running | None = None
+) -> tuple[Result, int]:
+    """Run a generator that holds conversations.
+
+    Args:
+        held: whose memory is taken while all answers are held back.
+
+    Returns:
+        How it went, and the memory in bytes.
+
+    Raises:
+        WrongAnswers: answers were not what they had to be.
+        RuntimeError: the generator did not end well.
+    """
+    memory = 0
+    with generating(module, core, load) as generator:
+        line = generator.hear()
+        if held is not None and line == b"held\n":
+            time.sleep(1.0)  # what is freed late is not what a stream takes
+            memory = held.resident()
+            generator.tell(b"go on")
+            line = generator.hear()
+    result = msgspec.json.decode(line, type=Result)
+    if result.failed:
+        raise WrongAnswers(*result.wrong)
+    return result, memory
+
+
 class Generator:
     """Runs loads, each in a process of its own.
 
@@ -130,22 +159,7 @@ class Generator:
         seed: int = 0,
         held: Running | None = None,
     ) -> tuple[Result, int]:
-        """Hold conversations with a server.
-
-        Args:
-            held: whose memory is taken while all answers are held back.
-
-        Returns:
-            How it went, and the memory in bytes.
-        """
+        """Hold conversations with a server; see `converse`."""
         load = Load(port, self.upstream, pace, at_once, total, self._first, seed)
         self._first += total
-        memory = 0
-        with generating("benchmarks.http.generator", self._core, load) as generator:
-            line = generator.hear()
-            if held is not None and line == b"held\n":
-                time.sleep(1.0)  # what is freed late is not what a stream takes
-                memory = held.resident()
-                generator.tell(b"go on")
-                line = generator.hear()
-        return msgspec.json.decode(line, type=Result), memory
+        return converse("benchmarks.http.generator", self._core, load, held)

@@ -32,13 +32,9 @@ intent = "{word}"
 url = "http://127.0.0.1:{upstream}/"
 kind = "http-stream"
 at_once = 2000
-
-[services.deadlines]
-connect = 60
-headers = 60
-idle = 120
-progress = 120
-total = 120
+"""
+LIMITS = """
+deadlines = { connect = 60, headers = 60, idle = 120, progress = 120, total = 120 }
 
 [http]
 connections = 10000
@@ -47,6 +43,7 @@ messages = 1000000
 address_messages = 100000000
 address_sessions = 100000000
 """
+"""What is far off in each load; it goes on with the table of who is asked."""
 
 
 class Cores(msgspec.Struct, frozen=True):
@@ -102,7 +99,7 @@ class Kind(msgspec.Struct, frozen=True):
 
     def settings(self, upstream: int) -> str:
         """The settings of supportbot."""
-        return _SETTINGS.format(word=WORD, upstream=upstream)
+        return _SETTINGS.format(word=WORD, upstream=upstream) + LIMITS
 
     def environment(self, upstream: int, folder: Path) -> dict[str, str]:
         """What the peers read."""

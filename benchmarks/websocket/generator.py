@@ -9,14 +9,12 @@ and after any other they leave. The last line says what was wrong, see `Failures
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 import time
 
 import msgspec
-import uvloop
 
-from benchmarks.http import wording
+from benchmarks.http import generator, wording
 from benchmarks.http.customers import AVERAGE
 from benchmarks.http.generator import Result, result_of
 from benchmarks.websocket.customers import Crowd, Customer, Load
@@ -116,14 +114,5 @@ def _say(line: msgspec.Struct) -> None:
     sys.stdout.flush()
 
 
-def main() -> None:
-    """Do what standard input says."""
-    load = msgspec.json.decode(sys.stdin.readline(), type=Load)
-    gc.freeze()
-    gc.disable()  # no pauses; what it leaves behind is little, and it ends soon
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        _say(runner.run(run(load)))
-
-
 if __name__ == "__main__":
-    main()
+    generator.main(Load, run)

@@ -1,0 +1,1 @@
+"""What lies between a language model and its customers, measured beside a peer."""
