@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import inspect as shapes
@@ -22,15 +23,19 @@ from supportbot.demo import __main__ as demo
 from supportbot.docstrings import Undocumented, documentation
 from supportbot.settings import (
     DEFAULT_SERVICES,
+    AssistantLimits,
+    AssistantSettings,
     Bounds,
     Breaking,
     ConversationSettings,
     Deadlines,
+    GuessSettings,
     HttpSettings,
     LinesSettings,
     Retry,
     ServiceSettings,
     Settings,
+    ShopSettings,
     TranscriptsSettings,
     WebSocketSettings,
 )
@@ -69,6 +74,12 @@ _PROGRAMS: Sequence[tuple[str, str, type[Options]]] = (
         administration.Export,
     ),
     ("Erasing conversations", "", administration.Erase),
+    (
+        "The logins",
+        "`python3 main.py logins`; after an installation also `supportbot logins`.",
+        administration.LoginsCommands,
+    ),
+    ("Letting a customer try again", "", administration.Unlock),
     ("The simulated services", "`python3 -m supportbot.demo`.", demo.Options),
 )
 _HELP_WIDTH = 80
@@ -109,19 +120,24 @@ _DEFAULTS = """\
 
 The first whose intent stands in a message gets it.
 """
-_VARIABLES: dict[type[msgspec.Struct], str] = {
-    ServiceSettings: "SUPPORTBOT_SERVICES__PRODUCT_INFO__URL=https://support.example/",
-    Deadlines: "SUPPORTBOT_SERVICES__TECH_SUPPORT__DEADLINES__IDLE=8",
-    Bounds: "SUPPORTBOT_SERVICES__TECH_SUPPORT__BOUNDS__BODY=1048576",
-    Retry: "SUPPORTBOT_SERVICES__TECH_SUPPORT__RETRY__ATTEMPTS=5",
-    Breaking: "SUPPORTBOT_SERVICES__TECH_SUPPORT__BREAKER__REST=60",
-    ConversationSettings: "SUPPORTBOT_CONVERSATION__QUEUE=20",
-    LinesSettings: "SUPPORTBOT_LINES__PER_ADDRESS=5",
-    HttpSettings: "SUPPORTBOT_HTTP__CHOSEN_IDS=false",
-    WebSocketSettings: "SUPPORTBOT_WEBSOCKET__SYSTEM_MESSAGES=false",
-    TranscriptsSettings: "SUPPORTBOT_TRANSCRIPTS__RETENTION=90",
+_SERVICE = "TECH_SUPPORT"
+_VARIABLES: dict[type[msgspec.Struct], tuple[str, str]] = {
+    ServiceSettings: ("url", "https://support.example/"),
+    Deadlines: ("idle", "8"),
+    Bounds: ("body", "2097152"),
+    Retry: ("attempts", "5"),
+    Breaking: ("rest", "60"),
+    AssistantSettings: ("window", "32000"),
+    AssistantLimits: ("rounds", "4"),
+    ShopSettings: ("confirm", "always"),
+    GuessSettings: ("tries", "5"),
+    ConversationSettings: ("queue", "20"),
+    LinesSettings: ("per_address", "5"),
+    HttpSettings: ("chosen_ids", "false"),
+    WebSocketSettings: ("system_messages", "false"),
+    TranscriptsSettings: ("retention", "90"),
 }
-"""How a variable is named, shown for one setting of each class that has any."""
+"""A setting of each class that has any, and what it could be, to show a variable."""
 
 
 def main(argv: Sequence[str], folder: Path = HERE) -> int:
@@ -155,13 +171,19 @@ def made() -> dict[str, str]:
     return {"command-line.md": _command_line(), "settings.md": _settings()}
 
 
-def sections(shape: type[msgspec.Struct], path: str, heading: str) -> Iterator[str]:
+def sections(
+    shape: type[msgspec.Struct],
+    path: str,
+    heading: str,
+    given: msgspec.Struct | None = None,
+) -> Iterator[str]:
     """A table for a class of settings, then those of the classes inside it.
 
     Args:
         shape: the class.
         path: what its keys begin with, such as `services[].`.
         heading: stands above the table.
+        given: where its defaults are other ones than those of the class.
 
     Raises:
         Undocumented: a setting has no meaning, or a meaning no setting.
@@ -173,15 +195,16 @@ def sections(shape: type[msgspec.Struct], path: str, heading: str) -> Iterator[s
         kind, key = shapes.type_info(field.type), path + field.encode_name
         meaning = meant.pop(field.name, "")
         if (table := _table(kind)) is None:
-            default = _default(field)
+            default = _default(field, given)
         else:
             name = key.replace("[]", "")
             default, title = f"[below](#{name.replace('.', '')})", f"[{name}]"
+            there: msgspec.Struct | None = _value(field, given)
             if isinstance(kind, shapes.VarTupleType):
                 default = "[these](#the-default-services)"
-                title, key = f"[{title}]", f"{key}[]"
+                title, key, there = f"[{title}]", f"{key}[]", None
             meaning = meaning or documentation(table)[0].partition("\n")[0]
-            inside.append(sections(table, f"{key}.", f"`{title}`"))
+            inside.append(sections(table, f"{key}.", f"`{title}`", there))
         if not meaning:
             raise Undocumented(f"{shape.__name__}.{field.name} is not documented")
         rows.append((f"`{key}`", _type(kind), default, meaning))
@@ -189,7 +212,8 @@ def sections(shape: type[msgspec.Struct], path: str, heading: str) -> Iterator[s
         raise Undocumented(f"{shape.__name__} has no {', '.join(meant)}")
     parts = [f"## {heading}", about, "\n".join(map(_row, rows))]
     if shape in _VARIABLES:
-        parts.append(f"As a variable: `{_VARIABLES[shape]}`")
+        name, value = _VARIABLES[shape]
+        parts.append(f"As a variable: `{_variable(path + name)}={value}`")
     yield "\n\n".join(parts) + "\n"
     for tables in inside:
         yield from tables
@@ -247,12 +271,23 @@ def _literal(value: object) -> str:
     raise TypeError(f"no way to write {value!r}")
 
 
-def _default(field: msgspec.structs.FieldInfo) -> str:
+def _variable(key: str) -> str:
+    """The variable for a setting, of one of the services where it is theirs."""
+    path = key.replace("[]", f".{_SERVICE}").replace(".", "__")
+    return f"SUPPORTBOT_{path}".upper()
+
+
+def _value(field: msgspec.structs.FieldInfo, given: msgspec.Struct | None) -> Any:
+    return field.default if given is None else getattr(given, field.name)
+
+
+def _default(
+    field: msgspec.structs.FieldInfo, given: msgspec.Struct | None = None
+) -> str:
     if field.required:
         return "required"
-    if field.default is None:
-        return "none"
-    return f"`{_literal(field.default)}`"
+    value = _value(field, given)
+    return "none" if value is None else f"`{_literal(value)}`"
 
 
 def _table(kind: shapes.Type) -> type[msgspec.Struct] | None:

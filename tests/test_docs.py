@@ -17,18 +17,34 @@ from supportbot.channels.websocket.api import _REACTS
 from supportbot.channels.websocket.deflate import _WORTH
 from supportbot.channels.websocket.frames import Close
 from supportbot.channels.websocket.shapes import Action, Sent
+from supportbot.docstrings import Undocumented, documentation
+from supportbot.events import (
+    CustomerLoggedOut,
+    CustomerVerified,
+    Event,
+    ModelAsked,
+    OrderProposed,
+    OrderSent,
+    OrderSettled,
+    ToolCalled,
+)
+from supportbot.identity import FRESH
 from supportbot.metrics import Metrics
 from supportbot.settings import (
     DEFAULT_SERVICES,
+    AssistantLimits,
+    AssistantSettings,
     Bounds,
     Breaking,
     ConversationSettings,
     Deadlines,
+    GuessSettings,
     HttpSettings,
     LinesSettings,
     Retry,
     ServiceSettings,
     Settings,
+    ShopSettings,
     TranscriptsSettings,
     WebSocketSettings,
     load,
@@ -39,6 +55,7 @@ from tests import nginx
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+ASSISTANT = (DOCS / "assistant.md").read_text("utf-8")
 ARCHITECTURE = (DOCS / "architecture.md").read_text("utf-8")
 FAULTS = (DOCS / "faults.md").read_text("utf-8")
 HTTP = (DOCS / "http.md").read_text("utf-8")
@@ -163,7 +180,7 @@ class Malformed(msgspec.Struct):
 
 
 def test_meanings_come_from_the_docstring() -> None:
-    about, meant = make.documentation(Outer)
+    about, meant = documentation(Outer)
     assert about == "What stands outside.\n\nOver two paragraphs."
     assert meant == {
         "some": "a | b, and more: of it.",
@@ -188,11 +205,30 @@ def test_each_class_has_a_table() -> None:
     assert "| `several[].deep` | `true` or `false` | `false` | as " in several
 
 
+def test_defaults_are_those_of_the_place() -> None:
+    class Place(msgspec.Struct):
+        """Holds another.
+
+        Attributes:
+            inner: that.
+        """
+
+        inner: Inner = Inner(deep=True)
+
+    _, inner = make.sections(Place, "", "Outside")
+    assert "| `inner.deep` | `true` or `false` | `true` | as deep" in inner
+    document = make.made()["settings.md"]
+    idle = AssistantSettings().deadlines.idle
+    assert idle != Deadlines().idle
+    assert f"| `assistant.deadlines.idle` | number > 0 | `{idle}` | " in document
+    assert "`SUPPORTBOT_ASSISTANT__DEADLINES__IDLE=" in document
+
+
 @pytest.mark.parametrize("shape", [Silent, Stale, Malformed])
 def test_a_setting_that_is_not_documented_is_an_error(
     shape: type[msgspec.Struct],
 ) -> None:
-    with pytest.raises(make.Undocumented, match=shape.__name__):
+    with pytest.raises(Undocumented, match=shape.__name__):
         list(make.sections(shape, "", "Wrong"))
 
 
@@ -220,11 +256,17 @@ def test_all_settings_have_a_row() -> None:
         (HttpSettings, "http."),
         (WebSocketSettings, "websocket."),
         (TranscriptsSettings, "transcripts."),
+        (AssistantSettings, "assistant."),
+        (AssistantLimits, "assistant.limits."),
+        (ShopSettings, "shop."),
+        (GuessSettings, "shop.guesses."),
         (ServiceSettings, "services[]."),
         (Deadlines, "services[].deadlines."),
         (Bounds, "services[].bounds."),
         (Retry, "services[].retry."),
         (Breaking, "services[].breaker."),
+        (Deadlines, "assistant.deadlines."),
+        (Retry, "shop.retry."),
     ):
         for key in keys(shape, path):
             assert f"\n| `{key}` | " in document
@@ -232,9 +274,9 @@ def test_all_settings_have_a_row() -> None:
 
 def test_the_examples_load(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
-    documents = [make.made()["settings.md"], readme, OPERATING]
+    documents = [make.made()["settings.md"], readme, OPERATING, ASSISTANT]
     examples = [example for document in documents for example in blocks(document)]
-    assert len(examples) == 4
+    assert len(examples) == 5
     for example in examples:
         file = tmp_path / "supportbot.toml"
         file.write_text(example, "utf-8")
@@ -250,7 +292,7 @@ def test_the_default_services_are_those_that_are_shown(tmp_path: Path) -> None:
 def test_the_variables_that_are_shown_change_something() -> None:
     document = make.made()["settings.md"]
     variables = re.findall(r"`(SUPPORTBOT_\w+__\w+)=(\S+)`", document)
-    assert len(variables) == 10
+    assert len({name for name, _ in variables}) == len(variables) == 22
     for name, value in variables:
         assert load(None, {name: value}) != Settings()
 
@@ -276,6 +318,10 @@ def test_what_customers_read_is_in_the_table(kind: type[errors.ServiceError]) ->
         errors.ParagraphTooLong(Bounds().paragraph),
         errors.BodyTooLong(Bounds().body),
         errors.NoProgress(Deadlines().progress),
+        errors.ModelRefused(401, "invalid_api_key"),
+        errors.ModelRefused(429, "rate_limit_exceeded"),
+        errors.TextRepeated(AssistantSettings().repeated),
+        errors.CallRefused(-32603),
     ],
     ids=repr,
 )
@@ -360,9 +406,93 @@ def test_what_is_quoted_stands_in_the_program() -> None:
         "an answer is not stored:",
         "taking a message of a WebSocket",
         "doing what a client asks for in a session",
+        # the assistant
+        "This e-mail address and PIN don't belong together.",
+        "There were too many tries; please wait ",
+        "Logging in is not possible at the moment; please try again soon.",
+        "To log in, please give your PIN too.",
+        "To log in, please give your e-mail address too.",
+        "Nobody can log in in this session: its id was chosen by a client, so others"
+        " may know it. Please start a new one, and log in there.",
+        "The shop can't take orders at the moment. Nothing was ordered.",
+        "To order something, please log in first: send me your e-mail address and your"
+        " PIN, then ask for the order again.",
+        "The summary was no longer fresh, so nothing is ordered yet.",
+        "The price has changed, so nothing is ordered yet.",
+        "Your order was not placed: nothing was ordered. If you still want it, please"
+        " ask for it again.",
+        "I sent this order to the shop, and can't tell yet whether it was placed:",
+        "the shop verifies nobody:",
+        "the shop's answer to a login is none that we know",
+        "the model gets no tools:",
+        "the shop has no such tools, or none that can be used:",
+        "an order can't be prepared",
+        "an order can't be sent",
+        "an order was not placed",
+        "what came of an order is not known",
+        "nobody can tell whether an order was placed",
+        "the language model does not answer:",
     ):
         assert line in PROGRAM
         assert line in " ".join(FAULTS.split())
+
+
+def test_what_the_assistant_says_stands_in_the_program() -> None:
+    flowing = " ".join(ASSISTANT.split())
+    for line in (
+        "Your order is placed:",
+        "This would be your order:",
+        "Shall I place this order? Please answer yes or no.",
+        "You have just ordered the same.",
+        "All right, nothing was ordered.",
+        "Your order was not placed: nothing was ordered. If you still want it, please"
+        " ask for it again.",
+        "I sent this order to the shop, and can't tell yet whether it was placed:",
+        "Logging in is not possible at the moment; please try again soon.",
+        "The shop can't take orders at the moment. Nothing was ordered.",
+        "This e-mail address and PIN don't belong together.",
+        "There were too many tries; please wait ",
+        "The price has changed, so nothing is ordered yet.",
+        "✓ Customer verified: ",
+    ):
+        assert line in PROGRAM
+        assert line in flowing
+
+
+def test_what_the_assistant_ends_with_is_in_its_table() -> None:
+    for kind in (
+        errors.ModelRefused,
+        errors.TextRepeated,
+        errors.AnswerWithheld,
+        errors.AnswerLimited,
+        errors.AnswerUnfinished,
+        errors.ToolsMisused,
+    ):
+        told = kind.told.format(service=AssistantSettings().title)
+        outcome = "refused" if kind.refused else "cut"
+        assert re.search(rf"\| {re.escape(told)} \| `{outcome}`", ASSISTANT)
+
+
+def test_what_stands_in_a_transcript_is_shown() -> None:
+    (block,) = re.findall(r"^```json\n(.*?)^```$", ASSISTANT, re.DOTALL | re.MULTILINE)
+    shown = [msgspec.json.decode(line, type=Event) for line in block.splitlines()]
+    assert [msgspec.json.encode(event).decode() for event in shown] == (
+        block.splitlines()
+    )
+    assert {type(event) for event in shown} == {
+        ToolCalled,
+        ModelAsked,
+        CustomerVerified,
+        CustomerLoggedOut,
+        OrderProposed,
+        OrderSent,
+        OrderSettled,
+    }
+
+
+def test_each_event_is_explained() -> None:
+    for kind in get_args(Event):
+        assert f"`{kind.__struct_config__.tag}`" in HTTP
 
 
 def test_what_clients_of_websockets_are_told_stands_in_the_program() -> None:
@@ -451,6 +581,12 @@ def test_each_module_has_its_room() -> None:
     assert [m for m in modules - rooms if not m.startswith(packages)] == []
 
 
+def test_the_rules_are_kept_where_it_is_said() -> None:
+    places = re.findall(r"`(supportbot/[\w/.]+)`", ASSISTANT)
+    assert len(places) > 8
+    assert [place for place in places if not (ROOT / place).is_file()] == []
+
+
 def test_the_house_fits_on_some_pages() -> None:
     assert len(ARCHITECTURE.splitlines()) <= 240
 
@@ -459,6 +595,8 @@ def test_the_numbers_are_the_defaults() -> None:
     deadlines, bounds, retry, breaking = Deadlines(), Bounds(), Retry(), Breaking()
     lines, conversation = LinesSettings(), ConversationSettings()
     http, service = HttpSettings(), DEFAULT_SERVICES[0]
+    model, shop = AssistantSettings(), ShopSettings()
+    limits, guesses = model.limits, shop.guesses
     websocket = WebSocketSettings()
     for document, phrases in (
         (
@@ -467,6 +605,7 @@ def test_the_numbers_are_the_defaults() -> None:
                 f"more than {bounds.repeated} times in a row",
                 f"body passes {bounds.body // 1024} KiB",
                 f"passes {bounds.paragraph:,} characters",
+                f"phrase comes more than {model.repeated} times",
                 f"no byte came for {deadlines.idle:g} s",
                 f"finished for {deadlines.progress:g} s",
                 f"or {deadlines.total:g} s have passed",
@@ -486,6 +625,15 @@ def test_the_numbers_are_the_defaults() -> None:
                 f" {deadlines.headers:g} s, no byte of the body for {deadlines.idle:g}"
                 f" s, no end within {deadlines.total:g} s",
                 f"taken {retry.budget:g} s",
+                f"asked up to {model.retry.attempts} times within"
+                f" {model.retry.budget:g} s, and has longer deadlines:"
+                f" {model.deadlines.idle:g} s where it says {deadlines.idle:g} s above,"
+                f" and {model.deadlines.total:g} s in all",
+                f"phrase more than {model.repeated} times in a row",
+                f"fit, more than {limits.mistakes} times",
+                f"`{guesses.all_tries} wrong PINs within a minute",
+                f"idle deadline of {shop.deadlines.idle:g} s passed",
+                f"after {shop.confirm_within / 60:g} min, or prices",
                 f"more than {bounds.repeated} times in a row inside",
                 f"more than {bounds.paragraph:,} characters",
                 f"more than {bounds.body // 1024} KiB",
@@ -530,6 +678,31 @@ def test_the_numbers_are_the_defaults() -> None:
             ),
         ),
         (
+            ASSISTANT,
+            (
+                f"`{model.model}` when not given",
+                f"a window of {model.window:,} tokens",
+                f"anew every {shop.refresh / 60:g} min",
+                f"shortened to {model.tool_result:,} characters",
+                f"in two within {FRESH / 60:g} min",
+                f"wait for {guesses.delay:g} s, then {2 * guesses.delay:g} s",
+                f"locks the customer's login for {guesses.lock / 60:g} min",
+                f"More than {guesses.session_tries} an hour in a session,"
+                f" {guesses.address_tries} from an address, or {guesses.all_tries} a"
+                " minute in all",
+                f"logged in for {conversation.logged_in / 60:g} min after",
+                f"whole numbers from 1 to {shop.most}.",
+                f"for {shop.confirm_within / 60:g} min, for the customer",
+                f"again within {shop.again / 60:g} min",
+                f"questions to the model | {limits.rounds} |",
+                f"can't be made | {limits.calls}; {limits.mistakes} |",
+                f"seconds | {limits.seconds:g} |",
+                f"| {limits.reply_tokens:,} | {limits.conversation_tokens:,} |",
+                f"| {limits.reply_cost:.2f} | {limits.conversation_cost:.2f} |",
+                f"fit, more than {limits.mistakes} times",
+            ),
+        ),
+        (
             WEBSOCKET,
             (
                 f"waits for {websocket.grace:g} s",
@@ -549,6 +722,7 @@ def test_the_numbers_are_the_defaults() -> None:
         (
             HTTP,
             (
+                f"or {conversation.logged_in / 60:g} min after the last message",
                 f"of a message | {conversation.message:,} |",
                 f"wait in a session | {conversation.queue} |",
                 f"a minute in a session | {http.messages} |",
@@ -566,6 +740,8 @@ def test_the_numbers_are_the_defaults() -> None:
         (
             OPERATING,
             (
+                f"up to {shop.at_once} things at a time",
+                f"alone for {shop.breaker.rest:g} s after {shop.breaker.failures}",
                 f"`transcripts.patience`, {Settings().transcripts.patience:g} s,",
                 f"says every {REFRESH:g} s that it lives; one that was not heard of for"
                 f" {LEASE:g} s",

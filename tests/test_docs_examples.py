@@ -19,17 +19,20 @@ from urllib.parse import urlencode
 import pytest
 from websockets.sync.client import connect
 
-from tests.program import PATIENCE, ROOT, Server, environment, served
+from tests.program import PATIENCE, ROOT, Server, chat, environment, served
 from tests.test_http_end_to_end import PARAGRAPHS, Controlled, service
 
 __all__ = ["service"]
 
+ASSISTANT = (ROOT / "docs" / "assistant.md").read_text("utf-8")
 HTTP = (ROOT / "docs" / "http.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 WEBSOCKET = (ROOT / "docs" / "websocket.md").read_text("utf-8")
 EXAMPLES = ROOT / "docs" / "examples"
 DEMO = ("--demo", "--demo-delay", "0", "--demo-zeroes", "0", "--database", "memory")
 ID = re.compile(r"(?<![\w-])[\w-]{22}(?![\w-])")
+UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+ORDER = re.compile(rf"(?<=Order number: ){UUID.pattern}")
 
 
 def shown(document: str) -> Iterator[tuple[str, str]]:
@@ -74,18 +77,43 @@ def settled(answer: str) -> str:
     """An answer without what is another one each time."""
     answer = re.sub(r'^:\n\n|^retry: \d+$|"at":[\d.]+', "", answer, flags=re.M)
     answer = re.sub(r'"message_id":"[0-9a-f]{32}"|\b[0-9a-f]{32}\b', "M", answer)
+    answer = UUID.sub("U", answer)
     return ID.sub("S", answer).strip()
 
 
 @pytest.mark.parametrize(
-    ("document", "number"), [(HTTP, 15), (README, 1)], ids=["http", "readme"]
+    ("document", "number"), [(HTTP, 21), (README, 1)], ids=["http", "readme"]
 )
 def test_requests_are_answered_as_it_is_written(document: str, number: int) -> None:
-    examples = list(shown(document))
+    examples, ids = list(shown(document)), dict[str, str]()
     assert len(examples) >= number
+
+    def ours(id: re.Match[str]) -> str:
+        return ids.get(id[0], id[0])
+
     with served(*DEMO) as server:
         for command, answer in examples:
-            assert settled(sent(server, command)) == settled(answer), command
+            came = sent(server, ID.sub(ours, command))
+            assert settled(came) == settled(answer), command
+            ids.update(zip(ID.findall(answer), ID.findall(came), strict=True))
+
+
+@pytest.mark.parametrize("document", [ASSISTANT, README], ids=["assistant", "readme"])
+def test_a_chat_goes_as_it_is_written(document: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"^```console\n(.*?)^```$", document, re.DOTALL | re.M)
+    (block,) = [block for block in blocks if "\n> I want to order" in block]
+    said, shown = list[str](), list[str]()
+    for line in block.splitlines():
+        if line.startswith("> "):
+            said.append(line[2:])
+        elif line and not line.startswith("$ "):
+            shown.append(line)
+    assert len(said) > 1
+    typed = "".join(f"{line}\n" for line in said)
+    ran = chat("--demo", "--demo-delay", "0", "-", typed=typed, log=tmp_path / "log")
+    came = [line for line in ran.stdout.decode().splitlines() if line.strip()]
+    assert UUID.sub("U", "\n".join(came)) == UUID.sub("U", "\n".join(shown))
+    assert ran.returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -141,7 +169,7 @@ def settled_frame(frame: str, ids: dict[str, str]) -> str:
     """A frame with the ids of the document, and others the same each time."""
     for theirs, ours in ids.items():
         frame = frame.replace(theirs, ours)
-    return re.sub(r"\b[0-9a-f]{32}\b", "M", frame)
+    return ORDER.sub("O", re.sub(r"\b[0-9a-f]{32}\b", "M", frame))
 
 
 def test_a_dialog_goes_as_it_is_written() -> None:
