@@ -53,7 +53,7 @@ from supportbot.errors import (
 )
 from supportbot.services.wire import Wire
 from supportbot.settings import Bounds, Deadlines
-from supportbot.streaming.body import Body
+from supportbot.streaming.body import Body, Reader
 from supportbot.streaming.octets import Octets
 from supportbot.streaming.runaway import Guard
 
@@ -91,10 +91,12 @@ class Answering(msgspec.Struct, frozen=True):
     Attributes:
         response: its body has to be delivered, or the call hung up.
         hang_up: closes the connection at once, on TLS too; harmless afterwards.
+        asked_at: when it was asked for, by the clock of the deadlines.
     """
 
     response: IResponse
     hang_up: Callable[[], None]
+    asked_at: float
 
 
 def endpoint_of(settings: Peer, reactor: object) -> IStreamClientEndpoint:
@@ -196,6 +198,7 @@ class Caller:
             ServiceUnreachable, ServiceTimedOut, BodyBroken, AnswerUnusable: the
                 connection is closed then.
         """
+        asked_at = self._reactor.seconds()
         wire = Wire(self._endpoint, self._settings.bounds.head)
         headers.setRawHeaders("user-agent", [_US])
         asked = treq.client.HTTPClient(wire, self._cookies).request(
@@ -225,7 +228,7 @@ class Caller:
         except Exception as error:
             wire.abort()
             raise _translated(error, wire) from error
-        return Answering(response, wire.abort)
+        return Answering(response, wire.abort, asked_at)
 
     async def read(self, answering: Answering, most: int) -> bytes:
         """The whole body of a response that is not streamed.
@@ -250,6 +253,31 @@ class Caller:
         answering.response.deliverBody(body)
         await body.done
         return bytes(whole)
+
+
+def reading(
+    clock: IReactorTime,
+    deadlines: Deadlines,
+    answering: Answering,
+    reader: Reader[_T],
+    give: Callable[[_T], None],
+    guard: Guard,
+) -> Body[_T]:
+    """What a response's body has to be delivered to, to be read within the deadlines.
+
+    The whole is counted from when it was asked for. See `Body`.
+    """
+    passed = clock.seconds() - answering.asked_at
+    return Body(
+        clock,
+        reader,
+        guard,
+        give,
+        answering.hang_up,
+        idle=deadlines.idle,
+        progress=deadlines.progress,
+        total=max(0.0, deadlines.total - passed),
+    )
 
 
 def _check(response: IResponse, accept: str) -> None:

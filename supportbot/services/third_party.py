@@ -12,12 +12,12 @@ from supportbot.errors import AnswerEmpty, ServiceError
 from supportbot.events import Format
 from supportbot.interfaces import Question, Reply
 from supportbot.services.attempts import Attempts, Breaker
-from supportbot.services.call import Caller
+from supportbot.services.call import Caller, reading
 from supportbot.services.patience import Patience
 from supportbot.services.story import Story
 from supportbot.services.turns import Turns
 from supportbot.settings import ServiceSettings
-from supportbot.streaming.body import Body, Reader
+from supportbot.streaming.body import Reader
 from supportbot.streaming.runaway import Guard
 from supportbot.topics import respell
 
@@ -79,7 +79,7 @@ class ThirdParty:
         """Answer with the paragraphs of the third party; see `Service`."""
         meant = respell(question.text, self._settings.topics, self._settings.intent)
 
-        await self._turns.take(reply)
+        await self._turns.take(reply.notice)
         slow = self._settings.retry.slow
         waiting = Patience(self._reactor, self.title, slow, reply)
         story = Story(waiting)
@@ -100,8 +100,6 @@ class ThirdParty:
 
     async def _attempt(self, text: str, give: Callable[[str, Format], None]) -> None:
         dialect, bounds = self._dialect, self._settings.bounds
-        deadlines = self._settings.deadlines
-        started = self._reactor.seconds()
         sent = text.encode() if dialect.method == "POST" else None
         answering = await self._caller.call(dialect.method, dialect.accept, sent)
         given = 0
@@ -111,15 +109,13 @@ class ThirdParty:
             given += 1
             give(paragraph, dialect.format)
 
-        body = Body(
+        body = reading(
             self._reactor,
+            self._settings.deadlines,
+            answering,
             dialect.reader(self._settings),
-            Guard(bounds.repeated, bounds.body),
             count,
-            answering.hang_up,
-            idle=deadlines.idle,
-            progress=deadlines.progress,
-            total=max(0.0, deadlines.total - (self._reactor.seconds() - started)),
+            Guard(bounds.repeated, bounds.body),
         )
         answering.response.deliverBody(body)
         await body.done

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from supportbot.errors import ServiceBusy
-from supportbot.interfaces import Reply
 
 
 class Turns:
@@ -16,7 +17,7 @@ class Turns:
     Args:
         clock: for the wait.
         title: what customers call the service.
-        at_once: how many questions may be under way.
+        at_once: how many questions, or calls, may be under way.
         seconds: that a question may wait for its turn.
     """
 
@@ -31,10 +32,11 @@ class Turns:
         """How many questions wait for their turn."""
         return len(self._free.waiting)
 
-    async def take(self, reply: Reply) -> None:
-        """Wait for a turn, and tell the customer if that does not come at once.
+    async def take(self, notice: Callable[[str], None] = lambda line: None) -> None:
+        """Wait for a turn. Who has taken one gives it back, whatever happens.
 
-        Who has taken one gives it back, whatever happens.
+        Args:
+            notice: is told, in a line for the customer, if it does not come at once.
 
         Raises:
             ServiceBusy: none came in time.
@@ -42,7 +44,7 @@ class Turns:
         if self._free.tokens:
             await self._free.acquire()
             return
-        reply.notice(f"The {self._title} is busy; you are in line…")
+        notice(f"The {self._title} is busy; you are in line…")
 
         def late(_: object, seconds: float) -> Failure:
             return Failure(ServiceBusy(seconds))

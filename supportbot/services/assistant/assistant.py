@@ -90,7 +90,7 @@ class Assistant:
         counted = Counted(reply)
         if await self._decided(question, counted):
             return
-        await self._turns.take(counted)
+        await self._turns.take(counted.notice)
         slow = self._settings.retry.slow
         waiting = Patience(self._reactor, self.title, slow, counted)
         try:

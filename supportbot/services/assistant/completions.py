@@ -34,6 +34,7 @@ from supportbot.services.call import (
     Caller,
     Target,
     media_type,
+    reading,
     retry_after,
 )
 from supportbot.settings import AssistantSettings
@@ -122,12 +123,11 @@ class Completions:
             request["tools"] = tools
             if not may_call:
                 request["tool_choice"] = "none"
-        started = self._reactor.seconds()
         body = msgspec.json.encode(request)
         answering = await self._caller.ask("POST", self._headers(), body)
         try:
             if answering.response.code == 200:
-                return await self._read(answering, hear, started)
+                return await self._read(answering, hear)
             refused = await self._refused(answering)
             if not refused.renamed or most != "max_tokens":
                 raise refused.error
@@ -145,7 +145,7 @@ class Completions:
         return headers
 
     async def _read(
-        self, answering: Answering, hear: Callable[[str], None], started: float
+        self, answering: Answering, hear: Callable[[str], None]
     ) -> Completion:
         bounds, chunks = self._settings.bounds, Chunks(self._new_id)
         media = media_type(answering.response.headers)
@@ -154,7 +154,7 @@ class Completions:
             for piece in filter(None, chunks.whole(whole)):
                 hear(piece)
         elif media in {"", _STREAM}:
-            await self._stream(answering, chunks, hear, started)
+            await self._stream(answering, chunks, hear)
         else:
             answering.hang_up()
             what = f"content type {media!r} where {_STREAM} was expected"
@@ -166,25 +166,21 @@ class Completions:
         answering: Answering,
         chunks: Chunks,
         hear: Callable[[str], None],
-        started: float,
     ) -> None:
-        bounds, deadlines = self._settings.bounds, self._settings.deadlines
-
         def give(piece: str) -> None:
             if chunks.finish:
                 farewell.wait()
             if piece:
                 hear(piece)  # who may end it all
 
-        body = Body(
+        bounds = self._settings.bounds
+        body = reading(
             self._reactor,
+            self._settings.deadlines,
+            answering,
             chunks,
-            Guard(bounds.repeated, bounds.body),
             give,
-            answering.hang_up,
-            idle=deadlines.idle,
-            progress=deadlines.progress,
-            total=max(0.0, deadlines.total - (self._reactor.seconds() - started)),
+            Guard(bounds.repeated, bounds.body),
         )
         farewell = _Farewell(self._reactor, body)
         answering.response.deliverBody(body)

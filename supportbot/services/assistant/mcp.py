@@ -13,16 +13,14 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from twisted.internet.defer import Deferred, DeferredLock, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-from twisted.python.failure import Failure
 
 from supportbot.context import Logger
 from supportbot.errors import (
     AnswerUnusable,
     CallLost,
     CallRefused,
-    ServiceBusy,
     ServiceError,
     ServiceRefused,
 )
@@ -31,6 +29,7 @@ from supportbot.services.assistant.mcp_session import McpSession
 from supportbot.services.assistant.trace import Trace
 from supportbot.services.attempts import Attempts, Breaker
 from supportbot.services.call import Target
+from supportbot.services.turns import Turns
 from supportbot.settings import ShopSettings
 
 _PAGES = 50  # of a list of tools
@@ -57,6 +56,17 @@ class ToolResult(msgspec.Struct, frozen=True):
         return f"ToolResult({len(self.text)} characters, failed={self.failed})"
 
 
+def target_of(settings: ShopSettings) -> Target:
+    """Where the shop's server is.
+
+    Raises:
+        ValueError: nowhere.
+    """
+    if settings.url is None:
+        raise ValueError("a shop without a URL")
+    return Target(settings.url, settings.ca_file, settings.deadlines, settings.bounds)
+
+
 class McpClient:
     """Calls the tools of one server.
 
@@ -76,24 +86,21 @@ class McpClient:
         observe: Callable[[ServiceError | None], None] = lambda error: None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        if settings.url is None:
-            raise ValueError("a shop without a URL")
         self.title = settings.title
         self._settings, self._reactor, self._observe = settings, reactor, observe
         self._breaker = Breaker(reactor, settings.breaker)
         self._attempts = Attempts(
             reactor, settings.title, settings.retry, self._breaker, jitter, observe
         )
-        self._turns = DeferredSemaphore(settings.at_once)
+        self._turns = Turns(
+            reactor, settings.title, settings.at_once, settings.retry.budget
+        )
         self._listing = DeferredLock()
         self._tools: tuple[Tool, ...] | None = None
         self._changes = 0  # of them, that the server has told us
         self._fresh_until = 0.0
-        target = Target(
-            settings.url, settings.ca_file, settings.deadlines, settings.bounds
-        )
         self._session = McpSession(
-            target, settings.token, reactor, endpoint, self._changed
+            target_of(settings), settings.token, reactor, endpoint, self._changed
         )
 
     @property
@@ -104,7 +111,7 @@ class McpClient:
     @property
     def waiting(self) -> int:
         """How many calls wait for their turn."""
-        return len(self._turns.waiting)
+        return self._turns.waiting
 
     async def tools(self) -> Sequence[Tool]:
         """All tools that the server has, as it said not long ago.
@@ -154,7 +161,7 @@ class McpClient:
             session = self._session
             return _read(await session.ask("tools/call", params, trace, again=again))
 
-        await self._turn()
+        await self._turns.take()
         try:
             if safe:
                 return await self._repeated(ask)
@@ -162,19 +169,11 @@ class McpClient:
                 await self._repeated(self._session.agree)
             return await self._once(ask)
         finally:
-            self._turns.release()
+            self._turns.give_back()
 
     async def close(self) -> None:
         """Say good-bye to the server, which takes a moment at the most."""
         await self._session.close()
-
-    async def _turn(self) -> None:
-        seconds = self._settings.retry.budget
-
-        def late(_: object, seconds: float) -> Failure:
-            return Failure(ServiceBusy(seconds))
-
-        await self._turns.acquire().addTimeout(seconds, self._reactor, late)
 
     async def _repeated(
         self, ask: Callable[[], Coroutine[Deferred[Any], Any, _T]]

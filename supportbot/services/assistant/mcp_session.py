@@ -43,9 +43,9 @@ from supportbot.services.call import (
     Caller,
     Target,
     media_type,
+    reading,
     retry_after,
 )
-from supportbot.streaming.body import Body
 from supportbot.streaming.runaway import Guard
 
 MODERN = "2026-07-28"
@@ -214,12 +214,9 @@ class McpSession:
         }
         headers = self._headers(None)
         id = next(self._ids)
-        message, started = (
-            rpc.request(id, "initialize", params),
-            self._reactor.seconds(),
-        )
+        message = rpc.request(id, "initialize", params)
         answering = await self._send("POST", headers, message, Trace())
-        result = await self._result(answering, id, started, None)
+        result = await self._result(answering, id, None)
         version = result.get("protocolVersion")
         if not isinstance(version, str) or version not in _WITH_SESSIONS:
             raise AnswerUnusable("the server speaks a version of MCP that we don't")
@@ -241,7 +238,7 @@ class McpSession:
     async def _ask(
         self, terms: _Terms, method: str, params: Mapping[str, Any], trace: Trace
     ) -> Mapping[str, Any]:
-        id, started = next(self._ids), self._reactor.seconds()
+        id = next(self._ids)
         modern = terms.version == MODERN
         try:
             message = rpc.request(
@@ -252,7 +249,7 @@ class McpSession:
         headers = self._headers(terms, method, params.get("name"))
         try:
             answering = await self._send("POST", headers, message, trace)
-            result = await self._result(answering, id, started, terms)
+            result = await self._result(answering, id, terms)
         except (CancelledError, ServiceTimedOut, NoProgress):
             if trace.sent and not modern:  # there, the end of the connection says it
                 gone = rpc.notification("notifications/cancelled", {"requestId": id})
@@ -309,7 +306,8 @@ class McpSession:
             return answering
         answering.hang_up()
         self._target = msgspec.structs.replace(self._target, url=url)
-        return await self._sent(http, headers, message, trace)
+        there = await self._sent(http, headers, message, trace)
+        return msgspec.structs.replace(there, asked_at=answering.asked_at)
 
     async def _sent(
         self, http: str, headers: Headers, message: bytes | None, trace: Trace
@@ -324,7 +322,7 @@ class McpSession:
     # Answers
 
     async def _result(
-        self, answering: Answering, id: int, started: float, terms: _Terms | None
+        self, answering: Answering, id: int, terms: _Terms | None
     ) -> Mapping[str, Any]:
         if answering.response.code != 200:
             raise await self._refusal(answering, id)
@@ -332,7 +330,7 @@ class McpSession:
         if media not in {_JSON, _STREAM}:
             answering.hang_up()
             raise AnswerUnusable(f"content type {media[:80]!r} where JSON was expected")
-        deadlines, most = self._target.deadlines, self._target.bounds.body
+        most = self._target.bounds.body
         answered = rpc.Answered(id, stream=media == _STREAM, limit=most)
         questions = 0
 
@@ -345,15 +343,13 @@ class McpSession:
             elif message.method == "notifications/tools/list_changed":
                 self._changed()
 
-        body = Body(
+        body = reading(
             self._reactor,
+            self._target.deadlines,
+            answering,
             answered,
-            Guard(most + 1, most),  # of equal bytes there may be as many as of others
             heard,
-            answering.hang_up,
-            idle=deadlines.idle,
-            progress=deadlines.progress,
-            total=max(0.0, deadlines.total - (self._reactor.seconds() - started)),
+            Guard(most + 1, most),  # of equal bytes there may be as many as of others
         )
         answering.response.deliverBody(body)
         try:
