@@ -14,10 +14,10 @@ from supportbot.metrics import Metrics
 from supportbot.services.assistant.assistant import Assistant
 from supportbot.services.assistant.completions import Completions
 from supportbot.services.assistant.login import Login
-from supportbot.services.assistant.mcp import McpClient
+from supportbot.services.assistant.mcp import McpClient, target_of
 from supportbot.services.assistant.orders import Orders
 from supportbot.services.assistant.toolbox import Toolbox
-from supportbot.services.call import Peer, Target
+from supportbot.services.call import Peer
 from supportbot.settings import Settings
 
 ASSISTANT, SHOP = "assistant", "shop"
@@ -59,8 +59,12 @@ class Assistance:
         people = (one.intent for one in settings.services if one.person)
         person = next(people, "")
         if shop.url is not None:
-            target = Target(shop.url, shop.ca_file, shop.deadlines, shop.bounds)
-            self._client = McpClient(shop, reactor, endpoint(target, SHOP))
+            self._client = McpClient(
+                shop,
+                reactor,
+                endpoint(target_of(shop), SHOP),
+                partial(metrics.attempt, SHOP),
+            )
             orders = Orders(shop, self._client, reactor, time.time, person)
             self._toolbox = Toolbox(shop, self._client, orders, model.tool_result)
             self.login = Login(shop, self._client, guesses, time.time)

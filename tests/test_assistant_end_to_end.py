@@ -312,6 +312,14 @@ def test_the_tools_that_are_told_are_those_of_the_model(server: Server) -> None:
     assert "unit_price" not in described
 
 
+def test_what_is_asked_of_the_model_and_the_shop_is_counted(server: Server) -> None:
+    answered(server, new_session(server), "Tell me about MON-0054")
+    figures = server.ask("GET", "/metrics").body.decode()
+    for service in ("assistant", "shop"):
+        counted = f'supportbot_attempts_total{{result="whole",service="{service}"}}'
+        assert counted in figures
+
+
 def test_the_model_hears_no_pin_and_is_offered_what_the_customer_may_do(
     model: PlayedModel, gate: Gate, outside: Demo
 ) -> None:
