@@ -212,12 +212,12 @@ def test_nothing_in_front_of_a_reset() -> None:
     assert past == Past([], [], "")
 
 
-def test_the_wish_of_a_client_stands_behind_its_message() -> None:
+def test_the_system_message_of_a_client_stands_behind_its_message() -> None:
     transcript = Transcript()
     transcript.turn("Hi", "Ahoy.", system_message="Talk like a pirate.")
     past = transcript.past(transcript.said("?"))
     assert texts(past)[1] == ("system", "Talk like a pirate.")
-    assert past.turns[0].wish == "Talk like a pirate."
+    assert past.turns[0].system_message == "Talk like a pirate."
 
 
 def test_the_model_that_was_asked_for_last() -> None:
@@ -510,7 +510,7 @@ def test_then_turns_are_left_out_the_oldest_first() -> None:
     assert got[0] == PROMPT
 
 
-def test_the_wish_of_a_turn_that_is_left_out_is_kept() -> None:
+def test_the_system_message_of_a_turn_that_is_left_out_is_kept() -> None:
     past = turns(9)
     now = [user("now")]
     got = fitted(PROMPT, past, now, size([PROMPT, *past[8].messages, *now]) + 22)

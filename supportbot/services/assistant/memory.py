@@ -94,7 +94,7 @@ def remembered(
     ]
     behind: list[Message] = []
     if current is not None:
-        behind = [system(current.wish)] if current.wish else []
+        behind = [system(current.system_message)] if current.system_message else []
         behind += map(note, current.orders if current.owners <= {who} else [])
     allowed, model = set(models), ""
     for at, said in reading.models.items():
@@ -134,12 +134,12 @@ class _Turn:
         owners: who was logged in at some time of it.
         orders: that were sent in any of its replies, and what became of them.
         stands: whether it is worth remembering.
-        wish: what the client said with the message.
+        system_message: what the client said with the message.
     """
 
     def __init__(self, said: CustomerSaid | None, seq: int) -> None:
         self._said, self.seq, self.began = said, seq, 0
-        self.wish = said.system_message.strip() if said is not None else ""
+        self.system_message = said.system_message.strip() if said is not None else ""
         self.owners: set[str] = set()
         self.orders: list[tuple[OrderSent, OrderSettled | None]] = []
         self._service = ""
@@ -183,13 +183,13 @@ class _Turn:
         messages: list[Message] = []
         if self._said is not None:
             messages.append(user(self._said.text))
-        if self.wish:
-            messages.append(system(self.wish))
+        if self.system_message:
+            messages.append(system(self.system_message))
         if self._service:
             messages.append(system(f"The service {self._service!r} answered:"))
         messages += self._answer(private and bool(self.owners))
         messages += map(note, self.orders)
-        return Turn(messages, self.wish)
+        return Turn(messages, self.system_message)
 
     def _answer(self, private: bool) -> list[Message]:
         told: list[Message] = []

@@ -24,11 +24,11 @@ class Turn(NamedTuple):
 
     Attributes:
         messages: as the API has them.
-        wish: of the client, that is kept also when the turn is not.
+        system_message: of the client, that is kept also when the turn is not.
     """
 
     messages: Sequence[Message]
-    wish: str = ""
+    system_message: str = ""
 
 
 def fitted(
@@ -67,10 +67,10 @@ def fitted(
             left -= more
             kept[at] = whole
     lost = turns[: len(turns) - len(kept)]
-    wishes = _wishes(lost, left, size)
+    lasting = _system_messages(lost, left, size)
     return [
         prompt,
-        *wishes,
+        *lasting,
         *(message for turn in reversed(kept) for message in turn),
         *current,
     ]
@@ -108,15 +108,16 @@ def _none(message: Message) -> Message:
     return {**message, "content": _LEFT_OUT}
 
 
-def _wishes(turns: Sequence[Turn], room: int, size: Size) -> list[Message]:
+def _system_messages(turns: Sequence[Turn], room: int, size: Size) -> list[Message]:
     """What clients said with messages that are forgotten: it is still to be kept.
 
     The newest, as far as there is room.
     """
-    wishes: list[Message] = []
-    for wish in dict.fromkeys(turn.wish for turn in reversed(turns) if turn.wish):
-        room -= size(message := system(wish))
+    kept: list[Message] = []
+    said = (turn.system_message for turn in reversed(turns) if turn.system_message)
+    for text in dict.fromkeys(said):
+        room -= size(message := system(text))
         if room < 0:
             break
-        wishes.append(message)
-    return wishes[::-1]
+        kept.append(message)
+    return kept[::-1]
