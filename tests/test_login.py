@@ -32,7 +32,8 @@ from supportbot.interfaces import (
     Verdict,
 )
 from supportbot.services.assistant.login import Login
-from supportbot.services.assistant.mcp import McpClient, ToolResult
+from supportbot.services.assistant.mcp import ToolResult
+from supportbot.services.assistant.policy import ToolServer
 from supportbot.settings.shop import GuessSettings, ShopSettings
 from supportbot.transcripts.guesses import SqlGuesses
 from supportbot.transcripts.memory_guesses import MemoryGuesses
@@ -157,7 +158,7 @@ class LoginTests(SynchronousTestCase):
         self.guesses = LosingGuesses(GuessSettings())
         self.login = Login(
             ShopSettings(),
-            cast(McpClient, self.shop),
+            cast(ToolServer, self.shop),
             self.guesses,
             lambda: self.now,
         )
@@ -518,7 +519,7 @@ class Attack:
         """50 tries at once, from 3 addresses, in a process of their own."""
         store = await opened(self._url)
         guesses: Guesses = SqlGuesses(store, GuessSettings())
-        client = cast(McpClient, self.shop)
+        client = cast(ToolServer, self.shop)
         login = Login(ShopSettings(), client, guesses, self.now)
         before = len(self.shop.asked)
         verdicts = await gatherResults(

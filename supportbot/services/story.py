@@ -16,11 +16,10 @@ class Story:
 
     Args:
         reply: gets each paragraph once.
-        before: paragraphs of the reply that stand already, and are none of this story.
     """
 
-    def __init__(self, reply: Reply, before: int = 0) -> None:
-        self._reply, self._before = reply, before
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
         self._given: list[tuple[str, Format]] = []
         self._told = 0  # paragraphs of this attempt
 
@@ -47,4 +46,4 @@ class Story:
 
     def _take_back(self) -> None:
         del self._given[self._told :]
-        self._reply.revise(self._before + self._told)
+        self._reply.revise(self._told)

@@ -23,7 +23,7 @@ from supportbot.events import Called, CustomerVerified, ToolCalled
 from supportbot.guessing import same_customer
 from supportbot.interfaces import Credentials, Guesses, Question, Reply, Verdict
 from supportbot.services.assistant import shop
-from supportbot.services.assistant.mcp import McpClient
+from supportbot.services.assistant.policy import ToolServer
 from supportbot.settings import ShopSettings
 
 _WRONG = Verdict(None, "This e-mail address and PIN don't belong together.")
@@ -61,7 +61,7 @@ class Login:
     def __init__(
         self,
         settings: ShopSettings,
-        client: McpClient,
+        client: ToolServer,
         guesses: Guesses,
         now: Callable[[], float],
     ) -> None:

@@ -26,12 +26,6 @@ def amount(value: Decimal, currency: str) -> str:
     return f"${value}" if currency == "USD" else f"{value} {currency}"
 
 
-def listed(lines: Sequence[OrderLine]) -> str:
-    """The lines of an order, and what they cost, as Markdown."""
-    items = "\n".join(_item(line) for line in lines)
-    return f"{items}\n\nTotal: {amount(total(lines), lines[0].currency)}"
-
-
 def _item(line: OrderLine) -> str:
     price = Decimal(line.unit_price)
     cost = amount((line.quantity * price).quantize(_CENTS), line.currency)
@@ -75,5 +69,7 @@ def unsure(lines: Sequence[OrderLine], person: str) -> tuple[str, ...]:
     )
 
 
-def _blocks(lines: Sequence[OrderLine]) -> list[str]:
-    return listed(lines).split("\n\n")
+def _blocks(lines: Sequence[OrderLine]) -> tuple[str, str]:
+    """The lines of an order, and what they cost."""
+    cost = amount(total(lines), lines[0].currency)
+    return "\n".join(map(_item, lines)), f"Total: {cost}"
