@@ -421,7 +421,12 @@ class Conversation:
         is returned is, so that there is time to register that as a producer.
         """
         follower = Follower(
-            viewer, after, self.read, self._followers.remove, newest=self.last_seq
+            viewer,
+            after,
+            self.read,
+            self._followers.remove,
+            newest=self.last_seq,
+            growing="" if self._reply is None else self._reply.grown,
         )
         self._followers.append(follower)
         return follower

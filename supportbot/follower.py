@@ -35,6 +35,7 @@ class Follower:
         read: reads the events behind a number, some at a time.
         gone: is called once when the follower stops.
         newest: the number of the newest event there is, where that is known.
+        growing: the paragraph that grows behind that event, as far as it has come.
     """
 
     def __init__(
@@ -44,14 +45,15 @@ class Follower:
         read: Callable[[int], Deferred[Sequence[Event]]],
         gone: Callable[[Follower], None],
         newest: int | None = None,
+        growing: str = "",
     ) -> None:
         self._viewer, self._read, self._gone = viewer, read, gone
         self.after = after
-        self._newest = after  # number that it was told of, or read
+        self._newest = max(after, newest or 0)  # number that it was told of, or read
         self._nothing_behind = newest is not None and newest <= after
         self._behind = False  # there are events that were not shown
         self._reading = self._paused = self._stopped = False
-        self._growing = ""  # deltas that were not shown
+        self._growing = growing  # deltas that were not shown
 
     def announced(self, event: Event) -> None:
         """An event was stored."""
@@ -74,8 +76,9 @@ class Follower:
             self._tell(self._viewer.notice, text)
 
     def catch_up(self) -> None:
-        """Show what the transcript has behind the cursor."""
+        """Show what the transcript has behind the cursor, and what grows there."""
         if self._nothing_behind:
+            self._grow()
             return
         self._behind = True
         if self._reading or self._paused or self._stopped:

@@ -38,6 +38,7 @@ class StoredReply:
     """Where the service that answers puts its paragraphs; see `Reply`.
 
     Attributes:
+        grown: the paragraph that is growing, as far as followers were shown it.
         stopped: before the service had ended.
     """
 
@@ -51,6 +52,7 @@ class StoredReply:
         self._storing: Deferred[None] = succeed(None)  # what was taken last
         self._failure: Failure | None = None
         self._growing = ""  # behind what is being stored
+        self.grown = ""
         self._over = self.stopped = False
 
     def paragraph(self, text: str, format: Format = "html") -> None:
@@ -140,7 +142,7 @@ class StoredReply:
         **fields: object,
     ) -> None:
         if not self._over:
-            self._growing = ""  # the event says it all
+            self._growing = self.grown = ""  # the event says it all
             self._storing = storing = self._record(kind, **fields)
             if tell is not None:
                 storing.addBoth(tell)
@@ -149,6 +151,7 @@ class StoredReply:
     def _grow(self, _: object = None) -> None:
         if self._storing.called and not self._over:
             growing, self._growing = self._growing, ""
+            self.grown += growing
             for follower in self._followers():
                 follower.delta(growing)
 

@@ -367,6 +367,24 @@ class StoreFirstTests(ConversationTestCase):
         scene.store.store()
         self.assertEqual(scene.viewer.shown[-2:], [scene.transcript[-1], "Two"])
 
+    def test_who_comes_in_the_middle_of_a_paragraph_sees_it_from_its_beginning(
+        self,
+    ) -> None:
+        scene = self.scene()
+        scene.asked()
+        scene.reply.paragraph("One")
+        scene.store.store()
+        scene.reply.delta("Tw")
+        late = RecordingViewer()
+        scene.conversation.follow(late, after=scene.conversation.last_seq).catch_up()
+        scene.reply.delta("o")
+        self.assertEqual(late.shown, ["Tw", "o"])
+        scene.reply.paragraph("Two")
+        last = RecordingViewer()
+        scene.conversation.follow(last, after=scene.conversation.last_seq).catch_up()
+        scene.store.store()
+        self.assertEqual(last.shown, [scene.transcript[-1]])
+
     def test_a_delta_whose_paragraph_is_there_before_it_was_shown(self) -> None:
         scene = self.scene()
         scene.asked()

@@ -51,17 +51,24 @@ class Scene:
     Args:
         after: the viewer has seen so many events.
         behind: so many more are stored already.
+        newest, growing: as the follower is told.
     """
 
     def __init__(
-        self, after: int = 0, behind: int = 0, newest: int | None = None
+        self,
+        after: int = 0,
+        behind: int = 0,
+        newest: int | None = None,
+        growing: str = "",
     ) -> None:
         self.store, self.viewer = HeldStore(), RecordingViewer(self._upon)
         self.transcript = self.store.transcripts.setdefault("c", [])
         self.gone: list[Follower] = []
         self.upon: Callable[[Event], None] = lambda event: None
         read = partial(self.store.read, "c", limit=BATCH)
-        self.follower = Follower(self.viewer, after, read, self.gone.append, newest)
+        self.follower = Follower(
+            self.viewer, after, read, self.gone.append, newest, growing
+        )
         for _ in range(after + behind):
             self.stored()
 
@@ -321,6 +328,25 @@ class DeltaTests(SynchronousTestCase):
         scene.follower.resumeProducing()
         self.assertEqual(scene.viewer.shown, ["Good"])
 
+    def test_who_comes_in_the_middle_is_shown_all_that_has_grown(self) -> None:
+        scene = Scene(after=2, newest=2, growing="Go")
+        scene.follower.catch_up()
+        scene.follower.delta("od")
+        self.assertEqual(scene.viewer.shown, ["Go", "od"])
+
+    def test_who_comes_in_the_middle_is_shown_what_was_before_it_first(self) -> None:
+        scene = Scene(behind=2, newest=2, growing="Go")
+        scene.follower.catch_up()
+        scene.store.settle()
+        self.assertEqual(scene.viewer.shown, [paragraph(1), paragraph(2), "Go"])
+
+    def test_what_has_become_an_event_meanwhile_is_not_shown_as_growing(self) -> None:
+        scene = Scene(behind=1, newest=1, growing="Good")
+        scene.follower.catch_up()
+        scene.announced()
+        scene.store.settle()
+        self.assertEqual(scene.viewer.shown, [paragraph(1), paragraph(2)])
+
     def test_those_of_what_became_an_event_are_dropped(self) -> None:
         for kind in (paragraph, revised, ended):
             scene = Scene()
@@ -462,14 +488,16 @@ class Interleaving(Scene):
     so many paragraphs less one were.
     """
 
-    def __init__(self, after: int, behind: int) -> None:
-        super().__init__(after, behind)
+    def __init__(self, after: int, behind: int, given: int) -> None:
+        last = after + behind
+        growing = f"{last + 1} " * given
+        super().__init__(after, behind, newest=last, growing=growing)
         self.first, self.shown = after + 1, 0
         self.paragraphs = after + behind
         self.seen_paragraphs = after
         self.unannounced = deque[Event]()
         self.paused = self.pausing = False
-        self.given: list[int] = []  # deltas of the paragraph that is growing
+        self.given = [last + 1] * given  # deltas of the paragraph that is growing
         self.grown: list[int] = []  # those of them that were shown
         self.viewer.delta = self.delta_shown
         self.upon = self.event_shown
@@ -559,6 +587,7 @@ class InterleavingTests(SynchronousTestCase):
     @given(
         after=st.integers(0, 3),
         behind=st.integers(0, 2 * BATCH),
+        given=st.integers(0, 2),
         happenings=st.lists(
             st.tuples(st.sampled_from(HAPPENINGS), st.integers(0, 5)), max_size=60
         ),
@@ -567,9 +596,10 @@ class InterleavingTests(SynchronousTestCase):
         self,
         after: int,
         behind: int,
+        given: int,
         happenings: list[tuple[Callable[[Interleaving, int], None], int]],
     ) -> None:
-        scene = Interleaving(after, behind)
+        scene = Interleaving(after, behind, given)
         for happen, number in happenings:
             happen(scene, number)
             self.assertLessEqual(len(scene.store.reads), 1)
@@ -577,5 +607,4 @@ class InterleavingTests(SynchronousTestCase):
         everything = list(range(after + 1, len(scene.transcript) + 1))
         self.assertEqual(scene.viewer.seqs, everything)
         self.assertEqual(scene.gone, [])
-        if not behind:  # from the start it knew what its deltas belong to
-            self.assertEqual(scene.grown, scene.given)
+        self.assertEqual(scene.grown, scene.given)
