@@ -7,6 +7,7 @@ from typing import Protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from supportbot.channels.markup import presentable
 from supportbot.conversation import Conversation
 from supportbot.errors import ConversationBusy, ConversationErased, StoreError
 from supportbot.events import (
@@ -29,7 +30,7 @@ class Sink(Protocol):
         """It begins."""
 
     def more(self, event: ParagraphSaid, added: str) -> None:
-        """Another paragraph, and what it adds to the text of the answer."""
+        """Another paragraph, cleaned, and what it adds to the text of the answer."""
 
     def revised(self, event: ReplyRevised, left: str) -> None:
         """The service told a different story; the text that still stands."""
@@ -109,6 +110,7 @@ class Answer:
         elif isinstance(event, ToolCalled):
             self.tool_calls.append(event)
         elif isinstance(event, ParagraphSaid):
+            event = presentable(event)
             sink.more(event, self._reply.add(event))
         elif isinstance(event, ReplyRevised):
             self._reply.keep(event.keep)
