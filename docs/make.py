@@ -32,6 +32,7 @@ from supportbot.settings import (
     GuessSettings,
     HttpSettings,
     LinesSettings,
+    PageSettings,
     Retry,
     ServiceSettings,
     Settings,
@@ -47,6 +48,12 @@ _PROGRAMS: Sequence[tuple[str, str, type[Options]]] = (
         "The chat",
         "`python3 main.py`; after an installation also `supportbot`.",
         options.ChatOptions,
+    ),
+    (
+        "The chat as a web page",
+        "`python3 main.py serve`; after an installation also `supportbot serve`. The\n"
+        "options that the chat has too may also stand in front of `serve`.",
+        options.ServeOptions,
     ),
     (
         "The chat as a service",
@@ -135,6 +142,7 @@ _VARIABLES: dict[type[msgspec.Struct], tuple[str, str]] = {
     LinesSettings: ("per_address", "5"),
     HttpSettings: ("chosen_ids", "false"),
     WebSocketSettings: ("system_messages", "false"),
+    PageSettings: ("title", "Helpdesk"),
     TranscriptsSettings: ("retention", "90"),
 }
 """A setting of each class that has any, and what it could be, to show a variable."""

@@ -7,10 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import Service as TwistedService
-from twisted.application.strports import service as listen
+from twisted.application.strports import service as described
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
@@ -63,8 +68,8 @@ class Application(TwistedService):
         demo: how the simulated third parties behave, which then answer in the place of
             the services with the same names; None for the real ones.
         lines: an endpoint for line clients, such as `tcp:8023`; None for none.
-        http: an endpoint for HTTP clients, such as `tcp:8000`, where WebSockets are
-            opened at `/ws`; None for none.
+        http: an endpoint for HTTP clients, described as in `tcp:8000` or ready to be
+            used, where WebSockets are opened at `/ws`; None for none.
         websocket: an endpoint for WebSockets and nothing else; None for none.
         plain: whether line clients see paragraphs without markup.
 
@@ -82,15 +87,16 @@ class Application(TwistedService):
         database: str | None = None,
         demo: DemoSettings | None = None,
         lines: str | None = None,
-        http: str | None = None,
+        http: str | IStreamServerEndpoint | None = None,
         websocket: str | None = None,
         plain: bool = False,
     ) -> None:
-        self._reactor, self._settings = reactor, settings
+        self._reactor = reactor
         self._metrics = Metrics()
         self._demo = None if demo is None else DemoServices(reactor, demo)
         if self._demo is not None:
             settings = _simulated(settings)
+        self._settings = settings
         self._third_parties: list[ThirdParty] = []
         routes = [self._route(one, demo) for one in settings.services]
         patience = settings.transcripts.patience
@@ -126,7 +132,7 @@ class Application(TwistedService):
         )
         self._http_server = HttpServer(reactor, settings.http)
         self._listening = [
-            listen(endpoint, make(), reactor=reactor)
+            _listening(endpoint, make(), reactor)
             for endpoint, make in (
                 (lines, lambda: self._line_server),
                 (http, self._everything),
@@ -308,6 +314,15 @@ class Application(TwistedService):
             lambda: {name: float(rests) for name, rests in self._resting().items()},
             "service",
         )
+
+
+def _listening(
+    endpoint: str | IStreamServerEndpoint, factory: IProtocolFactory, reactor: Any
+) -> StreamServerEndpointService:
+    """What listens there once it is started."""
+    if isinstance(endpoint, str):
+        return described(endpoint, factory, reactor=reactor)
+    return StreamServerEndpointService(endpoint, factory)
 
 
 def _simulated(settings: Settings) -> Settings:

@@ -82,7 +82,7 @@ def settled(answer: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("document", "number"), [(HTTP, 21), (README, 1)], ids=["http", "readme"]
+    ("document", "number"), [(HTTP, 24), (README, 1)], ids=["http", "readme"]
 )
 def test_requests_are_answered_as_it_is_written(document: str, number: int) -> None:
     examples, ids = list(shown(document)), dict[str, str]()

@@ -239,7 +239,7 @@ class StreamTests(HttpScene):
             self.assertEqual(
                 headers["content-type"], "text/event-stream; charset=utf-8"
             )
-            self.assertEqual(headers["cache-control"], "no-cache, no-transform")
+            self.assertEqual(headers["cache-control"], "no-store, no-transform")
             self.assertEqual(headers["x-accel-buffering"], "no")
             self.assertNotIn("content-length", headers)
 

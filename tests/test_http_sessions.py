@@ -545,6 +545,8 @@ class CrossSiteTests(HttpScene):
                 headers["access-control-allow-origin"], "https://shop.example"
             )
             self.assertEqual(headers["vary"], "Origin")
+            readable = headers["access-control-expose-headers"]
+            self.assertEqual(readable, "Date, Retry-After")
         self.refused(self.get(self.EVIL), 403)
         self.assertEqual(self.get().headers["vary"], "Origin")
         self.assertNotIn("access-control-allow-origin", self.get().headers)
@@ -559,7 +561,7 @@ class CrossSiteTests(HttpScene):
         self.assertEqual((response.status, response.body), (204, b""))
         self.assertEqual(headers["access-control-allow-origin"], "https://shop.example")
         self.assertEqual(headers["access-control-allow-methods"], "OPTIONS, POST")
-        for name in ("Content-Type", "Idempotency-Key", "Last-Event-ID"):
+        for name in ("Content-Type", "Idempotency-Key", "Last-Event-ID", "Session-Id"):
             self.assertIn(name, headers["access-control-allow-headers"])
         response = self.call("OPTIONS", "/api/chat", None, [self.EVIL, asked])
         self.assertNotIn("access-control-allow-methods", response.headers)

@@ -240,7 +240,22 @@ def test_headers_and_paths_have_parameters_too() -> None:
     assert (once["in"], once["description"]) == ("header", "Once.")
     session = parameter("session_id", "events")
     assert (session["in"], session["required"]) == ("path", True)
-    assert session["schema"]["pattern"] == r"^[A-Za-z0-9._~-]{1,128}$"
+    assert session["schema"]["pattern"] == r"^([A-Za-z0-9._~-]{1,128}|@me)$"
+
+
+def test_a_header_may_name_the_session() -> None:
+    for name in ("events", "end"):
+        header = parameter("Session-Id", name)
+        assert (header["in"], header["required"]) == ("header", False)
+        assert "@me" in header["description"]
+        pattern = parameter("session_id", name)["schema"]["pattern"]
+        assert re.search(pattern, "@me")
+        assert re.search(pattern, "2Sa9mRZyQ0uNfJ3wq8n4Xg")
+        for other in ("@you", "a@me", "@mes", ""):
+            assert not re.search(pattern, other)
+    for name in ("wish", "gifts", "metrics"):
+        others = operation(name).get("parameters", [])
+        assert "Session-Id" not in [one["name"] for one in others]
 
 
 def test_an_answer_has_all_that_we_send() -> None:

@@ -63,6 +63,9 @@ class RoutingTests(SynchronousTestCase):
                 self.row("GET", "/things/{id}"),
                 self.row("POST", "/things/{id}/stop"),
                 self.row("GET", "/files/{path}"),
+                self.row("GET", "/sessions/{session_id}"),
+                self.row("POST", "/sessions/{session_id}/say", body=Wish),
+                self.row("DELETE", "/api/sessions/{session_id}"),
                 self.row("DELETE", "/locked", operator=True),
                 self.row("GET", "/says", safe=False),
                 self.row("GET", "/socket", upgrades=True),
@@ -198,6 +201,55 @@ class RoutingTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.raised = None
         self.assertEqual(self.ask("GET", "/things").status, 200)
+
+    def test_a_header_may_name_the_session(self) -> None:
+        session = ("Session-Id", "~a.B-7_")
+        for method, target, body in (
+            ("GET", "/sessions/@me", None),
+            ("GET", "/sessions/%40me?limit=1", None),
+            ("POST", "/sessions/@me/say", {"name": "a"}),
+            ("DELETE", "/api/sessions/@me", None),
+        ):
+            with self.subTest(target=target):
+                response = self.ask(method, target, body, session)
+                self.assertEqual(response.json["argument"], "~a.B-7_")
+        response = self.ask("HEAD", "/sessions/@me", None, session)
+        self.assertEqual((response.status, response.body), (200, b""))
+        for _, value in [session, ("Session-Id", "x" * 128)]:
+            response = self.ask("GET", "/sessions/@me", None, ("session-id", value))
+            self.assertEqual(response.json["argument"], value)
+
+    def test_a_session_that_is_not_named_as_it_should_be(self) -> None:
+        for value in ("", "@me", "a b", "a/b", "a,b", "é", "x" * 129, "\xb2"):
+            with self.subTest(value=value):
+                header = ("Session-Id", value)
+                response = self.ask("GET", "/sessions/@me", None, header)
+                self.assertEqual(response.status, 400)
+                self.assertIn("Session-Id is not", response.json["detail"])
+        twice = ("Session-Id", "a"), ("Session-Id", "a")
+        for headers in ((), twice):
+            response = self.ask("GET", "/sessions/@me", None, *headers)
+            self.assertEqual(response.status, 400)
+            self.assertIn("session-id", response.json["detail"].lower())
+            self.assertEqual("wants the header" in response.json["detail"], not headers)
+        evil = ("Origin", "https://evil.example")
+        self.assertEqual(
+            self.ask("DELETE", "/api/sessions/@me", None, evil).status, 403
+        )
+        self.assertEqual(self.calls, [])
+        self.assertEqual(self.ask("OPTIONS", "/sessions/@me").status, 204)
+
+    def test_the_header_means_nothing_elsewhere(self) -> None:
+        twice = ("Session-Id", "a"), ("Session-Id", " b")
+        for target, argument in (
+            ("/sessions/s", "s"),
+            ("/sessions/@ME", "@ME"),
+            ("/sessions/@me%20", "@me "),
+            ("/things/@me", "@me"),
+            ("/files/@me", "@me"),
+        ):
+            response = self.ask("GET", target, None, *twice)
+            self.assertEqual(response.json["argument"], argument)
 
     def test_who_may_not_ask_learns_nothing_of_the_rest(self) -> None:
         self.assertEqual(self.ask("DELETE", "/locked").status, 401)

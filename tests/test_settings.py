@@ -318,3 +318,97 @@ def test_a_table_that_is_named_in_part_keeps_the_rest(write: Write) -> None:
     assert settings.shop.retry == msgspec.structs.replace(
         default.shop.retry, attempts=2
     )
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://shop.example",
+        "https://shop.example:8443",
+        "http://localhost:3000",
+        "https://xn--shp-rla.example",
+        "HTTPS://Shop.Example",
+        "'self'",
+    ],
+)
+def test_who_may_show_the_page_in_a_frame(write: Write, origin: str) -> None:
+    page = load(write(f'[page]\nframe_ancestors = ["{origin}"]'), {}).page
+    assert page.frame_ancestors == (origin,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "",
+        "*",
+        "self",
+        "'none'",
+        "shop.example",
+        "https:",
+        "https://",
+        "https://*.shop.example",
+        "https://shop.example/",
+        "https://shop.example/path",
+        "https://shop.example:",
+        "https://shop.example:port",
+        "https://shop..example",
+        "https://me@shop.example",
+        "https://shop.example https://other.example",
+        "https://shop.example; script-src *",
+        "https://shop.example\\n",
+        "https://shöp.example",
+        "javascript://shop.example",
+    ],
+)
+def test_what_is_no_origin_may_not(write: Write, origin: str) -> None:
+    error = refused(write(f'[page]\nframe_ancestors = ["{origin}"]'), {})
+    assert error.key == "page"
+    assert error.expected == (
+        "expected frame_ancestors to be https://HOST[:PORT] or 'self'"
+    )
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "https://shop.example",
+        "http://localhost:3000",
+        "http://[::1]:3000",
+        "capacitor://localhost",
+    ],
+)
+def test_whose_pages_may_call_the_api(write: Write, origin: str) -> None:
+    http = load(write(f'[http]\norigins = ["{origin}"]'), {}).http
+    assert http.origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "",
+        "shop.example",
+        "https://",
+        "https://shop.example/",
+        "https://shop.example/path",
+        "https://Shop.example",
+        "HTTPS://shop.example",
+        "https://*.shop.example",
+        "https://shop.example https://other.example",
+        "https://shop.example\\n",
+        "https://shöp.example",
+    ],
+)
+def test_what_browsers_call_no_page_may_not(write: Write, origin: str) -> None:
+    error = refused(write(f'[http]\norigins = ["{origin}"]'), {})
+    assert error.key == "http"
+    assert error.expected == (
+        "expected origins to be https://HOST[:PORT] in small letters,"
+        " without a path, or *"
+    )
+
+
+def test_a_page_has_a_title(write: Write) -> None:
+    assert load(None, {"SUPPORTBOT_PAGE__TITLE": "Shop"}).page.title == "Shop"
+    assert refused(write('[page]\ntitle = " "'), {}).key == "page.title"

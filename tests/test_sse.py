@@ -101,7 +101,7 @@ class StreamTests(SynchronousTestCase):
             self.wire.headers,
             [
                 (b"content-type", b"text/event-stream; charset=utf-8"),
-                (b"cache-control", b"no-cache, no-transform"),
+                (b"cache-control", b"no-store, no-transform"),
                 (b"x-accel-buffering", b"no"),
                 (b"vary", b"Origin"),
             ],

@@ -27,14 +27,11 @@ def ask(url: str, text: str) -> str:
     session = call(f"{url}/api/session/new", {})["session_id"]
     message_id = str(uuid.uuid4())
     shown: list[str] = []
-    say(url, session, message_id, text)
-    mine = count = 0  # number of the message; paragraphs of its reply that stand
-    answering = False
+    mine = say(url, session, message_id, text)
+    count, answering = 0, False  # paragraphs of its reply that stand
     for event in events(url, session):
         kind = event["type"]
-        if kind == "customer_said" and event["message_id"] == message_id:
-            mine = event["seq"]
-        elif kind == "reply_started":
+        if kind == "reply_started":
             answering, count = event["to"] == mine, 0
         elif kind == "reply_revised" and answering:
             count = event["keep"]
@@ -51,27 +48,26 @@ def ask(url: str, text: str) -> str:
                 if event["detail"]:
                     print(event["detail"])
                 return outcome
-            say(url, session, message_id, text)  # the server was interrupted: once more
+            # The server was interrupted: once more.
+            mine = say(url, session, message_id, text)
     return "deleted"
 
 
-def say(url: str, session: str, message_id: str, text: str) -> None:
-    """Have the message stored; its id makes sure that this happens once."""
-    # A stream begins when the message is stored. Nobody has to read it to its end.
-    body = {"message": text, "session_id": session, "message_id": message_id}
-    call(f"{url}/api/chat", {**body, "stream": True})
+def say(url: str, session: str, message_id: str, text: str) -> int:
+    """Have the message stored, once, as its id says; returns its number."""
+    body = {"message": text, "message_id": message_id}
+    stored = call(f"{url}/api/session/@me/messages", body, session)
+    return int(stored["seq"])
 
 
 def events(url: str, session: str) -> Iterator[Any]:
     """The events of a session from the first on, each once; ends if it is deleted."""
     last, failed = "0", 0
     while True:
-        headers = {"Last-Event-ID": last}
+        headers = {"Session-Id": session, "Last-Event-ID": last}
+        asked = Request(f"{url}/api/session/@me/events", headers=headers)
         try:
-            with urlopen(
-                Request(f"{url}/api/session/{session}/events", headers=headers),
-                timeout=SILENCE,
-            ) as stream:
+            with urlopen(asked, timeout=SILENCE) as stream:
                 if stream.status == 204:
                     return
                 kind = id = data = ""
@@ -96,16 +92,15 @@ def events(url: str, session: str) -> Iterator[Any]:
             time.sleep(1)  # the server goes, and another one comes
 
 
-def call(url: str, body: object) -> Any:
-    """Post JSON until it is taken; the answer's JSON, if it is such."""
-    headers, failed = {"Content-Type": "application/json"}, 0
+def call(url: str, body: object, session: str = "") -> Any:
+    """Post JSON until it is taken; returns the JSON of the answer."""
+    headers = {"Content-Type": "application/json", "Session-Id": session}
+    failed = 0
     while True:
         try:
             sent = Request(url, json.dumps(body).encode(), headers)
             with urlopen(sent, timeout=SILENCE) as answer:
-                if answer.headers.get_content_type() == "application/json":
-                    return json.load(answer)
-                return None
+                return json.load(answer)
         except (OSError, HTTPException) as error:
             failed = wait(error, failed)
 

@@ -39,10 +39,9 @@ export class Chat {
 
   /** Returns when the message is stored; the answer comes by itself. */
   async say(message, message_id = crypto.randomUUID()) {
-    const body = { message, message_id, session_id: this.id, stream: true };
-    const response = await call("POST", `${this.url}/api/chat`, body);
+    const path = `${this.url}/api/session/${this.id}/messages`;
+    const response = await call("POST", path, { message, message_id });
     if (!response.ok) throw new Error((await response.json()).detail);
-    await response.body.cancel(); // the events tell it all
   }
 
   stop = () => call("POST", `${this.url}/api/session/${this.id}/stop`);

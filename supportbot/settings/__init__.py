@@ -13,6 +13,7 @@ from supportbot.settings.channels import (
     WebSocketSettings,
 )
 from supportbot.settings.loading import Settings, load
+from supportbot.settings.page import PageSettings
 from supportbot.settings.services import (
     DEFAULT_SERVICES,
     Bounds,
@@ -35,6 +36,7 @@ __all__ = [
     "GuessSettings",
     "HttpSettings",
     "LinesSettings",
+    "PageSettings",
     "Retry",
     "ServiceSettings",
     "Settings",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
 
 from supportbot.settings.shapes import Count, Seconds, Shape, Size
+
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
+"""As browsers write it; what looks like one and is none would allow nobody."""
 
 
 class ConversationSettings(Shape, frozen=True):
@@ -98,6 +102,14 @@ class HttpSettings(Shape, frozen=True):
     messages: Count = 120
     address_messages: Count = 600
     address_sessions: Count = 200
+
+    def __post_init__(self) -> None:
+        for origin in self.origins:
+            if _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(
+                    "expected origins to be https://HOST[:PORT] in small letters,"
+                    " without a path, or *"
+                )
 
 
 class WebSocketSettings(Shape, frozen=True):

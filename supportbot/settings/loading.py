@@ -18,6 +18,7 @@ from supportbot.settings.channels import (
     LinesSettings,
     WebSocketSettings,
 )
+from supportbot.settings.page import PageSettings
 from supportbot.settings.services import DEFAULT_SERVICES, ServiceSettings
 from supportbot.settings.shapes import Seconds, Shape
 from supportbot.settings.shop import ShopSettings
@@ -50,6 +51,7 @@ class Settings(Shape, frozen=True):
     lines: LinesSettings = LinesSettings()
     http: HttpSettings = HttpSettings()
     websocket: WebSocketSettings = WebSocketSettings()
+    page: PageSettings = PageSettings()
     transcripts: TranscriptsSettings = TranscriptsSettings()
     drain: Seconds = 25.0
 

@@ -13,16 +13,17 @@ from supportbot.channels.http.assets import Assets, serve
 from supportbot.channels.http.chat_api import ChatApi
 from supportbot.channels.http.customer_api import CustomerApi
 from supportbot.channels.http.openapi import document
-from supportbot.channels.http.operations import HTML, JSON, TEXT, Operation
+from supportbot.channels.http.operations import JSON, TEXT, Operation
 from supportbot.channels.http.operator_api import OperatorApi
-from supportbot.channels.http.pages import Pages
+from supportbot.channels.http.pages import Pages, chat_page
 from supportbot.channels.http.problems import refused
 from supportbot.channels.http.routing import Call, Router
+from supportbot.channels.http.welcome import welcome
 from supportbot.channels.limits import Allowance
 from supportbot.frontdesk import FrontDesk
 from supportbot.interfaces import Doorkeeper, Tool, TranscriptStore
 from supportbot.metrics import Metrics
-from supportbot.settings import Settings
+from supportbot.settings import PageSettings, Settings
 
 _SESSION = "/api/session/{session_id}"
 _ABOUT = (
@@ -53,8 +54,11 @@ def api(
     customers = CustomerApi(desk, doorkeeper, allowance)
     logged_in = settings.conversation.logged_in
     operator = OperatorApi(clock, desk, store, metrics, resting, logged_in)
-    operations = [*table(chat, customers, operator), *more]
-    return Router([*operations, *_documentation(operations)], settings.http)
+    told = welcome(settings, can_log_in=doorkeeper is not None)
+    operations = [*table(chat, customers, operator), _welcome(told), *more]
+    assets = Assets()
+    shown = [*_files(assets, settings.page), *_documentation(assets, operations)]
+    return Router([*operations, *shown], settings.http)
 
 
 def table(
@@ -122,6 +126,22 @@ def table(
             problems=(503,),
         ),
         Operation(
+            method="POST",
+            path=f"{_SESSION}/messages",
+            name="say",
+            answer=chat.say,
+            summary="Say something in a session",
+            about=(
+                "Answered when the message is stored; what becomes of it stands in the"
+                " session's events."
+            ),
+            tag="sessions",
+            body=shapes.MessageRequest,
+            headers={"Idempotency-Key": "As `message_id`."},
+            returns=shapes.MessageStored,
+            problems=(409, 429, 503),
+        ),
+        Operation(
             method="GET",
             path=f"{_SESSION}/events",
             name="events",
@@ -132,11 +152,13 @@ def table(
                 " number, `event` the type; `delta` and `notice` have no number. `end`"
                 " says that no more will come; `bye` that this process stops and the"
                 " client may come back. Who comes back to a session that is gone gets"
-                " 204."
+                " 204. With `stream=false` the next events come as JSON, a page at a"
+                " time."
             ),
             tag="sessions",
             query=shapes.EventsQuery,
             headers={"Last-Event-ID": "The number of the last event that came."},
+            returns=shapes.EventsPage,
             streams=shapes.EventStream,
             problems=(204, 429, 503),
         ),
@@ -261,9 +283,41 @@ def table(
     )
 
 
-def _documentation(operations: Sequence[Operation]) -> Sequence[Operation]:
-    """The pages and files that are about the API, or are no API."""
-    assets = Assets()
+def _welcome(told: shapes.Welcome) -> Operation:
+    """The row for what pages show first."""
+
+    async def welcome(call: Call) -> shapes.Welcome:
+        return told
+
+    return Operation(
+        method="GET",
+        path="/api/welcome",
+        name="welcome",
+        answer=welcome,
+        summary="What a front end shows first",
+        returns=shapes.Welcome,
+    )
+
+
+def _files(assets: Assets, settings: PageSettings) -> Sequence[Operation]:
+    """The chat as a page, and what all pages are made of."""
+    page = chat_page(assets, settings)
+
+    async def home(call: Call) -> None:
+        page.serve(call.exchange)
+
+    async def static(call: Call) -> None:
+        if (asset := assets.get(call.argument)) is None:
+            raise refused(404, "There is nothing here.")
+        serve(call.exchange, asset, call.headers)
+
+    return _hidden({"/": home, "/static/{path}": static})
+
+
+def _documentation(
+    assets: Assets, operations: Sequence[Operation]
+) -> Sequence[Operation]:
+    """The pages and files that are about the API."""
     pages = Pages(assets)
     described = msgspec.json.encode(
         document(
@@ -280,21 +334,13 @@ def _documentation(operations: Sequence[Operation]) -> Sequence[Operation]:
     async def redoc(call: Call) -> None:
         pages.redoc.serve(call.exchange)
 
-    async def home(call: Call) -> None:
-        call.exchange.respond(307, b"", HTML, [(b"location", b"docs")])
+    return _hidden({"/docs": docs, "/redoc": redoc, "/openapi.json": openapi})
 
-    async def static(call: Call) -> None:
-        if (asset := assets.get(call.argument)) is None:
-            raise refused(404, "There is nothing here.")
-        serve(call.exchange, asset)
 
-    shown = {
-        "/": home,
-        "/docs": docs,
-        "/redoc": redoc,
-        "/openapi.json": openapi,
-        "/static/{path}": static,
-    }
+def _hidden(
+    shown: Mapping[str, Callable[[Call], Awaitable[None]]],
+) -> Sequence[Operation]:
+    """Rows that are no API, by their paths."""
     return [
         Operation(method="GET", path=path, name=path, answer=answer, hidden=True)
         for path, answer in shown.items()

@@ -22,13 +22,17 @@ from supportbot.channels.http.finding import (
     unknown,
 )
 from supportbot.channels.http.following import Followed
+from supportbot.channels.http.polling import Polled
 from supportbot.channels.http.problems import refused
 from supportbot.channels.http.routing import Call
 from supportbot.channels.http.shapes import (
     ChatAnswer,
     ChatQuery,
     ChatRequest,
+    EventsPage,
     EventsQuery,
+    MessageRequest,
+    MessageStored,
     Session,
     SessionDone,
     Tool,
@@ -38,6 +42,7 @@ from supportbot.channels.http.shapes import (
 )
 from supportbot.channels.http.sse import Pulse, Stream
 from supportbot.channels.limits import Allowance
+from supportbot.channels.markup import presentable
 from supportbot.context import conversation_id
 from supportbot.conversation import Conversation
 from supportbot.errors import ConversationClosed, ServiceError
@@ -54,7 +59,7 @@ class ChatApi:
     """What clients of the API can do.
 
     Args:
-        clock: for heartbeats.
+        clock: for heartbeats, and for the waiting of clients that poll.
         desk: finds the conversations.
         settings: the limits.
         allowance: how often clients may do something.
@@ -69,7 +74,7 @@ class ChatApi:
         allowance: Allowance,
         tools: Callable[[], Awaitable[Sequence[interfaces.Tool]]],
     ) -> None:
-        self._tools = tools
+        self._clock, self._tools = clock, tools
         self._desk, self._settings, self._allowance = desk, settings, allowance
         self._pulse = Pulse(clock, settings.http.heartbeat)
 
@@ -78,9 +83,7 @@ class ChatApi:
     async def chat(self, call: Call) -> ChatAnswer | None:
         """A message; its answer whole or as a stream."""
         request: ChatRequest = call.body
-        key = request.message_id or call.exchange.header(b"idempotency-key")
-        if key is not None and _MESSAGE_ID.fullmatch(key) is None:
-            raise refused(400, "Idempotency-Key is not 1 to 128 visible characters.")
+        key = _key(call, request.message_id)
         conversation, message = await self._take(
             call.exchange, request.message, request.session_id, key
         )
@@ -98,6 +101,20 @@ class ChatApi:
             ended.outcome,
             message.message_id,
             ended.detail,
+        )
+
+    async def say(self, call: Call) -> MessageStored:
+        """A message in a session that there is; answered when it is stored."""
+        request: MessageRequest = call.body
+        key = _key(call, request.message_id)
+        if self._desk.draining:
+            raise ConversationClosed
+        conversation = await known(self._desk, call.argument)
+        self._spend(call.exchange, conversation, key)
+        aside = self._aside(call.exchange)
+        said = await conversation.take(request.message, key, aside)
+        return MessageStored(
+            "Message stored", conversation.id, said.message_id, said.seq
         )
 
     async def chat_stream(self, call: Call) -> None:
@@ -189,29 +206,37 @@ class ChatApi:
         await self._desk.erase(call.argument)
         return SessionDone("Session deleted", call.argument)
 
-    async def events(self, call: Call) -> None:
-        """Follow a session."""
+    async def events(self, call: Call) -> EventsPage | None:
+        """Follow a session: as a stream, or a page at a time."""
         query: EventsQuery = call.query
         after, came = query.after, call.exchange.header(b"last-event-id")
         again = came is not None and came.isascii() and came.isdecimal()
         if came is not None and again and len(came) < 10:
             after = int(came)
         conversation = await found(self._desk, call.argument)
-        if conversation is None and not again:
+        if conversation is None and not (again and query.stream):
             raise unknown(call.argument)
         if conversation is None or (
-            not query.live
+            query.stream
+            and not query.live
             and not conversation.unanswered
             and after >= conversation.last_seq
         ):
             call.respond(204)  # a browser comes back no more
-            return
+            return None
         if conversation.followers >= self._settings.conversation.followers:
             told = "Too many follow this session already."
             raise refused(429, told, (b"retry-after", b"10"))
+        if not query.stream:
+            clock, settings = self._clock, self._settings
+            polled = Polled(clock, conversation, after, query.wait, settings)
+            call.exchange.on_gone(polled.end)
+            call.exchange.on_drain(polled.end)
+            return await polled.page
         stream = Stream(call.exchange, self._pulse, call.headers)
         followed = Followed(conversation, stream, after, live=query.live)
         call.exchange.on_drain(followed.drain)
+        return None
 
     # What they have in common
 
@@ -237,10 +262,17 @@ class ChatApi:
             chosen = session_id is not None
             conversation = self._desk.open(session_id, chosen=chosen)
             conversation_id.set(conversation.id)
-        elif message_id is None or not conversation.knows(message_id):
-            self._allowance.spend(exchange.client, session_id, says=True)
+        else:
+            self._spend(exchange, conversation, message_id)
         aside = self._aside(exchange)
         return conversation, await conversation.take(text, message_id, aside)
+
+    def _spend(
+        self, exchange: Exchange, conversation: Conversation, message_id: str | None
+    ) -> None:
+        """Let a client say something in a session that there is."""
+        if message_id is None or not conversation.knows(message_id):
+            self._allowance.spend(exchange.client, conversation.id, says=True)
 
     def _aside(self, exchange: Exchange) -> Aside:
         return Aside(client=self._allowance.who(exchange.client))
@@ -252,11 +284,19 @@ class ChatApi:
         Streamed(stream, conversation, message, shown).begin()
 
 
+def _key(call: Call, message_id: str | None) -> str | None:
+    """What a message is known by when it comes again, if the client says so."""
+    key = message_id or call.exchange.header(b"idempotency-key")
+    if key is not None and _MESSAGE_ID.fullmatch(key) is None:
+        raise refused(400, "Idempotency-Key is not 1 to 128 visible characters.")
+    return key
+
+
 def turns(events: list[Event]) -> list[Turn]:
     """The history that events tell."""
     return [
         Turn("user" if one.customer else "assistant", one.text)
-        for one in told(events[_forgotten(events) :])
+        for one in told(map(presentable, events[_forgotten(events) :]))
     ]
 
 

@@ -10,6 +10,11 @@ from supportbot.conversation import Conversation
 from supportbot.frontdesk import FrontDesk
 
 SESSION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+ME = "@me"
+"""Stands in a path for the session that the header `Session-Id` names.
+
+So the id is in no address, and in nobody's log of addresses.
+"""
 
 
 async def found(desk: FrontDesk, session_id: str) -> Conversation | None:
@@ -35,6 +40,19 @@ async def known(desk: FrontDesk, session_id: str) -> Conversation:
     if conversation is None:
         raise unknown(session_id)
     return conversation
+
+
+def named(header: str | None) -> str:
+    """The id that stands in the header `Session-Id`.
+
+    Raises:
+        Refused: there is none.
+    """
+    if header is None:
+        raise refused(400, f"{ME} in a path wants the header Session-Id.")
+    if SESSION_ID.fullmatch(header) is None:
+        raise refused(400, "Session-Id is not 1 to 128 letters, digits and ._~-")
+    return header
 
 
 def see_whether_possible(session_id: str) -> None:

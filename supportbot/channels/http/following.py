@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from twisted.internet.defer import Deferred
 
 from supportbot.channels.http.shapes import Delta, End
 from supportbot.channels.http.sse import Stream, frame
+from supportbot.channels.markup import presentable
 from supportbot.context import Logger
 from supportbot.conversation import Conversation
 from supportbot.events import Event
@@ -33,7 +36,7 @@ class Followed:
         self._follower: Follower = conversation.follow(self, after)
         self._last: int | None = None  # the number of the last event, once it is known
         if self._conversation.lasting:
-            self._stream.beat = self._refresh
+            self._stream.beat = partial(look, conversation)
         self._stream.open(self._follower)
         self._follower.catch_up()
         if not self._live:
@@ -41,7 +44,7 @@ class Followed:
 
     def event(self, event: Event) -> None:
         tag = event.__struct_config__.tag
-        self._stream.send(frame(event, str(tag), str(event.seq)))
+        self._stream.send(frame(presentable(event), str(tag), str(event.seq)))
         if self._last is not None and event.seq >= self._last:
             self._end("idle")
 
@@ -70,9 +73,10 @@ class Followed:
         self._stream.send(frame(End(reason), "end"))
         self._stream.end()
 
-    def _refresh(self) -> None:
-        """Look at what other processes have stored, or whether they erased it."""
-        looking = Deferred.fromCoroutine(self._conversation.refresh())
-        looking.addErrback(
-            lambda why: _log.warn("can't look for events: {why}", why=str(why.value))
-        )
+
+def look(conversation: Conversation) -> None:
+    """Look at what other processes have stored, or whether they erased it."""
+    looking = Deferred.fromCoroutine(conversation.refresh())
+    looking.addErrback(
+        lambda why: _log.warn("can't look for events: {why}", why=str(why.value))
+    )

@@ -14,12 +14,13 @@ import msgspec
 
 from supportbot.channels.http.operations import JSON, SSE, Operation
 from supportbot.channels.http.problems import CONTENT_TYPE, Fault, Problem, phrase
-from supportbot.channels.http.shapes import SessionId
+from supportbot.channels.http.shapes import SessionInPath
 from supportbot.channels.schemas import Schema, Schemas
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
-_PARAMETERS: dict[str, Any] = {"session_id": SessionId}
+_PARAMETERS: dict[str, Any] = {"session_id": SessionInPath}
 """Types of parameters in paths; the others are text."""
+_ME = {"Session-Id": "The session's id, where the path says `@me`."}
 _SCHEME = "operator"
 _NOT_PARAMETERS = {"accept", "authorization", "content-type"}
 """Headers that OpenAPI speaks of elsewhere."""
@@ -166,7 +167,8 @@ def _parameters(operation: Operation, schemas: Schemas) -> Iterator[dict[str, An
             yield _parameter(
                 field.encode_name, "query", schema, field.required, meaning
             )
-    for name, meaning in operation.headers.items():
+    shared = _ME if operation.names_session else {}
+    for name, meaning in {**shared, **operation.headers}.items():
         if name.lower() not in _NOT_PARAMETERS:
             yield _parameter(name, "header", {"type": "string"}, False, meaning)
 
@@ -237,7 +239,7 @@ def _stream(streams: Any, schemas: Schemas) -> dict[str, Any]:
 
 def _errors(operation: Operation) -> list[int]:
     """Statuses of errors: those that follow from the row, and those that it names."""
-    session = "{session_id}" in operation.path
+    session = operation.names_session
     reads = operation.body is not None or operation.query is not None
     changes = operation.method != "GET"
     streams = operation.streams is not None

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 JSON, SSE = "application/json", "text/event-stream"
-HTML, TEXT = "text/html; charset=utf-8", "text/plain; version=0.0.4; charset=utf-8"
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,3 +61,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     def guarded(self) -> bool:
         """Whether pages of other origins may not ask, unless the settings name them."""
         return self.upgrades or self.path.startswith("/api/")
+
+    @property
+    def names_session(self) -> bool:
+        """Whether the path has a session's id; `@me` stands for that of a header."""
+        return "{session_id}" in self.path

@@ -19,6 +19,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 
 from supportbot.channels.http.exchange import Exchange
+from supportbot.channels.http.finding import ME, named
 from supportbot.channels.http.operations import JSON, Operation
 from supportbot.channels.http.problems import Fault, Problem, Refused, refused
 from supportbot.channels.http.responses import Header
@@ -82,10 +83,16 @@ class Call(msgspec.Struct):
 
 
 class _Route(msgspec.Struct):
-    """An operation with what is made of it once."""
+    """An operation with what is made of it once.
+
+    Attributes:
+        decode: for the body, if it has one.
+        session: whether its path has the id of a session, for which `@me` may stand.
+    """
 
     operation: Operation
     decode: msgspec.json.Decoder[Any] | None
+    session: bool
 
 
 class Router:
@@ -126,7 +133,7 @@ class Router:
             methods = self._within.setdefault((head, tail, name == "path"), {})
         else:
             methods = self._exact.setdefault(operation.path, {})
-        route = _Route(operation, decode)
+        route = _Route(operation, decode, operation.names_session)
         methods[operation.method.encode()] = route
         if operation.method == "GET" and operation.safe and not operation.upgrades:
             methods[b"HEAD"] = route
@@ -163,6 +170,8 @@ class Router:
                 self._authorise(exchange)
             if operation.guarded:
                 self._welcome(exchange)
+            if argument == ME and route.session:
+                argument = named(exchange.header(b"session-id"))
             call = Call(exchange, argument, headers=self._shared(exchange))
             if route.decode is not None:
                 call.body = _body(exchange, route.decode)
@@ -228,7 +237,7 @@ class Router:
         return [
             vary,
             (b"access-control-allow-origin", origin.encode("latin-1")),
-            (b"access-control-expose-headers", b"Retry-After"),
+            (b"access-control-expose-headers", b"Date, Retry-After"),
         ]
 
     def _preflight(self, exchange: Exchange, methods: dict[bytes, _Route]) -> None:
@@ -243,7 +252,7 @@ class Router:
                 (b"access-control-allow-methods", allowed),
                 (
                     b"access-control-allow-headers",
-                    b"Content-Type, Idempotency-Key, Last-Event-ID",
+                    b"Content-Type, Idempotency-Key, Last-Event-ID, Session-Id",
                 ),
                 (b"access-control-max-age", b"600"),
             ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +15,15 @@ SessionId = Annotated[
     msgspec.Meta(
         pattern=r"^[A-Za-z0-9._~-]{1,128}\Z",
         description="Names a session. Whoever knows it may read and write there.",
+        examples=["2Sa9mRZyQ0uNfJ3wq8n4Xg"],
+    ),
+]
+SessionInPath = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^([A-Za-z0-9._~-]{1,128}|@me)\Z",
+        description="The session's id; or `@me`, and the header `Session-Id` has it, so"
+        " that it stands in no address.",
         examples=["2Sa9mRZyQ0uNfJ3wq8n4Xg"],
     ),
 ]
@@ -59,17 +68,35 @@ class ChatQuery(msgspec.Struct, frozen=True):
     message_id: MessageId | None = None
 
 
+class MessageRequest(msgspec.Struct, frozen=True):
+    """A message from the customer, in a session that there is.
+
+    Attributes:
+        message_id: as the header `Idempotency-Key`; this one wins.
+    """
+
+    message: Message
+    message_id: MessageId | None = None
+
+
 class EventsQuery(msgspec.Struct, frozen=True):
     """From where on, and for how long.
 
     Attributes:
         after: events numbered above it; `Last-Event-ID` wins.
-        live: whether to stay for what is said later. If not, the stream ends when no
-            answer is under way; the status is 204 when there is nothing to tell.
+        live: of a stream: whether to stay for what is said later. If not, the stream
+            ends when no answer is under way; the status is 204 when there is nothing to
+            tell.
+        stream: whether they come as server-sent events. If not, those that there are
+            come at once and as JSON.
+        wait: without a stream: seconds to wait for the first event, or for a notice,
+            if there is no event yet.
     """
 
     after: Seq = 0
     live: bool = True
+    stream: bool = True
+    wait: Annotated[int, msgspec.Meta(ge=0, le=30)] = 0
 
 
 class SessionsQuery(msgspec.Struct, frozen=True):
@@ -110,7 +137,7 @@ class ChatAnswer(msgspec.Struct, frozen=True):
     """The whole answer to a message.
 
     Attributes:
-        response: its paragraphs as the service sent them, in order.
+        response: its paragraphs, in order; of HTML only what is harmless.
         tool_calls: what the language model did; null when it did nothing.
         outcome: how the answer ended.
         detail: a line for the customer when it is not complete.
@@ -175,6 +202,19 @@ EventStream = Event | Delta | End
 """`data` of the events of a followed session."""
 
 
+class EventsPage(msgspec.Struct, frozen=True):
+    """The next events of a session, in order.
+
+    Attributes:
+        more: whether there are more of them already.
+        notice: about how the answer is coming along, to be shown quietly; or empty.
+    """
+
+    events: list[Event]
+    more: bool
+    notice: str = ""
+
+
 class LoginRequest(msgspec.Struct, frozen=True):
     """What a customer gives to log in."""
 
@@ -193,6 +233,20 @@ class LoggedIn(msgspec.Struct, frozen=True):
     message: str
     session_id: SessionId
     customer_info: Customer
+    status: str = "success"
+
+
+class MessageStored(msgspec.Struct, frozen=True):
+    """The message is stored, and will be answered.
+
+    Attributes:
+        seq: the number of its event.
+    """
+
+    message: str
+    session_id: SessionId
+    message_id: MessageId
+    seq: Seq
     status: str = "success"
 
 
@@ -265,6 +319,30 @@ class Tools(msgspec.Struct, frozen=True):
     """All of them."""
 
     tools: list[Tool]
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """What a front end shows before anything was said, and has to know for later.
+
+    Attributes:
+        title: of the chat.
+        greeting: plain text.
+        suggestions: messages that customers can choose.
+        services: what customers call each service, by the name in `reply_started`.
+        can_log_in: whether there is a shop that knows its customers.
+        login_seconds: after the last message, for which a customer stays logged in.
+        proposal_seconds: for which an order that was proposed waits for its yes.
+        message_limit: characters of a message.
+    """
+
+    title: str
+    greeting: str
+    suggestions: Sequence[str]
+    services: Mapping[str, str]
+    can_log_in: bool
+    login_seconds: float
+    proposal_seconds: float
+    message_limit: int
 
 
 class Health(msgspec.Struct, frozen=True):

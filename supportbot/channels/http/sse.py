@@ -20,7 +20,7 @@ from supportbot.channels.http.responses import Header
 from supportbot.channels.http.shapes import End
 
 _HEADERS = (
-    (b"cache-control", b"no-cache, no-transform"),
+    (b"cache-control", b"no-store, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
 _MEDIA = "text/event-stream; charset=utf-8"

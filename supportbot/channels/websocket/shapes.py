@@ -199,7 +199,7 @@ class Message(_Sent, frozen=True, tag="message"):
     """The whole answer.
 
     Attributes:
-        data: its paragraphs as the service sent them, in order.
+        data: its paragraphs, in order; of HTML only what is harmless.
         seq: the number that it is complete with.
         outcome: there when it is not `complete` but `stopped`.
     """
