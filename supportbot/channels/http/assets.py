@@ -35,6 +35,13 @@ _PACKED = {".png", ".woff2"}
 _LASTING = re.compile(r"-\d+\.\d+\.\d+/|[.-][0-9a-f]{12,}\.")
 """A version or a hash in a name: what it names never changes."""
 _TAG = re.compile(r'"([^"]*)"')
+_OURS = re.compile(r"chat/[^/]+\.(?:css|js)")
+"""What has comments for those who work on it, which browsers need not load."""
+_COMMENTS = re.compile(r"^[ \t]*(?://.*|/\*(?>(?s:.*?)\*/)[ \t]*)$", re.MULTILINE)
+
+_CHAT = "chat/"
+_ANY_CHAT = re.compile(r"^chat-[0-9a-f]{12}/")
+"""The chat of some version; see `_versioned`."""
 
 
 class Asking(Protocol):
@@ -61,7 +68,7 @@ class Asset(msgspec.Struct, frozen=True):
         gzipped: the same, packed; None where that is no gain.
         media: its type, with the charset.
         etag: strong, with its quotes; for the packed body see `etag_of`.
-        lasting: whether its name holds its version, so that it never changes.
+        lasting: whether its path holds its version, so that it never changes.
     """
 
     body: bytes
@@ -95,22 +102,38 @@ def asset(name: str, body: bytes) -> Asset:
 class Assets:
     """The table of all files in a folder of the package.
 
+    The chat is there twice: in `chat/`, for pages of others, whose lines never change,
+    and in a folder of this version of it, for our own page.
+
     Args:
         folder: another one, for tests.
     """
 
     def __init__(self, folder: Traversable | None = None) -> None:
         folder = folder or resources.files("supportbot") / "assets"
-        self._table: Mapping[str, Asset] = {
-            name: asset(name, file.read_bytes()) for name, file in _files(folder)
-        }
+        table = {name: asset(name, _read(name, file)) for name, file in _files(folder)}
+        self._table: Mapping[str, Asset] = {**table, **_versioned(table)}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._table)
 
     def get(self, path: str) -> Asset | None:
-        """The asset behind `/static/`; None if there is none, however it looks."""
-        return self._table.get(path)
+        """The asset behind `/static/`; None if there is none, however it looks.
+
+        In the folder of another version of the chat it is that of this version, which
+        is not to be kept there: so asks a page that a browser kept without its modules,
+        or that another process served while all are being upgraded.
+        """
+        return self._table.get(path) or self._table.get(_ANY_CHAT.sub(_CHAT, path))
+
+
+def uncommented(script: str) -> str:
+    """A script or a style without the comments that have lines of their own.
+
+    Its lines keep their numbers. In a template string there must be no line that looks
+    like such a comment.
+    """
+    return _COMMENTS.sub(lambda found: "\n" * found[0].count("\n"), script)
 
 
 def serve(
@@ -129,6 +152,9 @@ def serve(
         (b"Cache-Control", (lasting if asset.lasting else "no-cache").encode()),
         (b"ETag", etag.encode()),
         (b"Vary", b"Accept-Encoding"),
+        # Scripts of modules are asked for with CORS, which this does not touch. Whoever
+        # would put a file of ours elsewhere into a page without asking gets none.
+        (b"Cross-Origin-Resource-Policy", b"same-origin"),
         *headers,
     ]
     if _has(exchange.header(b"if-none-match") or "", etag):
@@ -156,6 +182,28 @@ def takes_gzip(accepted: str) -> bool:
 def _has(known: str, etag: str) -> bool:
     """Whether an If-None-Match header names the tag (RFC 9110, 13.1.2)."""
     return known.strip() == "*" or etag.strip('"') in _TAG.findall(known)
+
+
+def _versioned(table: Mapping[str, Asset]) -> Mapping[str, Asset]:
+    """The chat in a folder whose name is made of all that is in it.
+
+    So nothing there ever changes, and browsers ask for it once. It is as deep as the
+    other, since modules import each other, and those of others, by relative paths.
+    """
+    chat = {name: found for name, found in table.items() if name.startswith(_CHAT)}
+    listed = "".join(f"{name} {found.etag}\n" for name, found in chat.items())
+    folder = f"chat-{sha256(listed.encode()).hexdigest()[:12]}/"
+    return {
+        folder + name.removeprefix(_CHAT): msgspec.structs.replace(found, lasting=True)
+        for name, found in chat.items()
+    }
+
+
+def _read(name: str, file: Traversable) -> bytes:
+    """The file as browsers get it."""
+    if _OURS.fullmatch(name) is None:
+        return file.read_bytes()
+    return uncommented(file.read_text("utf-8")).encode()
 
 
 def _files(folder: Traversable, path: str = "") -> Iterator[tuple[str, Traversable]]:

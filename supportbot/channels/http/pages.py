@@ -1,14 +1,21 @@
-"""The pages that show the OpenAPI document, without a word to any other host."""
+"""The pages: the chat, and two that show the OpenAPI document.
+
+They are made of files of our own, and say no word to any other host. Addresses are
+relative, so a proxy may put a path in front of all of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from html import escape
 from string import Template
 
 import msgspec
 
 from supportbot.channels.http.assets import Asking, Asset, Assets, asset, serve
+from supportbot.channels.http.responses import Header
+from supportbot.settings import PageSettings
 
 # ReDoc makes two style elements: an empty one that it fills by script, and one for
 # scrollbars, with a text of its version's. Its search runs in a worker from a blob.
@@ -16,10 +23,17 @@ _REDOC_STYLES = (
     "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' "
     "'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='"
 )
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+
+
+def _policy(framers: Iterable[str] = ()) -> str:
+    """What a page may load, and the origins that may put it into a frame."""
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+        " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
+    ) + (" ".join(framers) or "'none'")
+
+
+_POLICY = _policy()
 _REDOC_POLICY = (
     _POLICY.replace("style-src 'self'", f"style-src 'self' {_REDOC_STYLES}")
     + "; worker-src blob:"
@@ -44,23 +58,96 @@ $scripts
 """)
 _LINKS = {"docs": "Try it out", "redoc": "Read"}
 
+# With `interactive-widget` a phone's keyboard makes the page smaller, and covers none
+# of it. What stands in the chat's element is painted until the chat is there, and not
+# read aloud: the same words follow at once.
+_CHAT = Template("""\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover,\
+ interactive-widget=resizes-content">
+<title>$title</title>
+<meta name="color-scheme" content="light dark">
+<meta name="theme-color" content="#fff" media="(prefers-color-scheme: light)">
+<meta name="theme-color" content="#14171c" media="(prefers-color-scheme: dark)">
+<link rel="icon" type="image/svg+xml" href="static/$icon">
+<link rel="stylesheet" href="static/$style">
+$modules
+<script type="module" src="static/$entry"></script>
+</head>
+<body>
+<main>
+<support-chat heading="$title"><p aria-hidden="true">$title</p></support-chat>
+</main>
+<noscript><p>This chat needs JavaScript. Please turn it on and load the page again.</p>\
+</noscript>
+</body>
+</html>
+""")
+_CHAT_GUARDS = (
+    (b"Cross-Origin-Opener-Policy", b"same-origin"),
+    (
+        b"Permissions-Policy",
+        b"camera=(), display-capture=(), geolocation=(), microphone=(), payment=(),"
+        b" usb=()",
+    ),
+)
+_WIDGET = "chat-*/widget.js"
+"""Is for pages of others."""
+
 
 class Page(msgspec.Struct, frozen=True):
-    """A page and the policy that it lives under."""
+    """A page and the policy that it lives under.
+
+    Attributes:
+        guards: more headers.
+    """
 
     asset: Asset
     policy: str
+    guards: Sequence[Header] = ()
 
     def serve(self, exchange: Asking) -> None:
         """Answer with the page."""
         policy = (b"Content-Security-Policy", self.policy.encode())
-        serve(exchange, self.asset, [policy])
+        serve(exchange, self.asset, [policy, *self.guards])
+
+
+def chat_page(assets: Assets, settings: PageSettings) -> Page:
+    """The chat, alone on a page.
+
+    Raises:
+        LookupError: files of it are not there.
+    """
+    entry, style, icon = _find(
+        assets, "chat-*/support-chat.js", "chat-*/page.css", "chat-*/icon.svg"
+    )
+    # Named at once they are fetched side by side, and not one after the other as each
+    # is found to import the next.
+    modules = [name for name in assets if fnmatchcase(name, "chat-*/*.js")]
+    modules += _find(assets, "marked-*/marked.js", "dompurify-*/purify.js")
+    page = _CHAT.substitute(
+        title=escape(settings.title),
+        style=style,
+        icon=icon,
+        modules="\n".join(
+            f'<link rel="modulepreload" href="static/{name}">'
+            for name in modules
+            if name != entry and not fnmatchcase(name, _WIDGET)
+        ),
+        entry=entry,
+    )
+    policy = (
+        _policy(settings.frame_ancestors)
+        + "; require-trusted-types-for 'script'; trusted-types dompurify"
+    )
+    return Page(asset("chat.html", page.encode()), policy, _CHAT_GUARDS)
 
 
 class Pages:
     """Swagger UI at `/docs`, to try things out; ReDoc at `/redoc`, to read.
-
-    Addresses are relative, so a proxy may put a path in front of all of it.
 
     Args:
         assets: where the pages' scripts and styles have to be.
