@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.npm import package
 from tests.program import PATIENCE
 
 VERSION = "1.43.0"  # as in .ci/packages
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-_CLI = Path("node_modules/@copilotkit/aimock/dist/cli.js")
 
 
 @contextmanager
@@ -29,9 +28,9 @@ def aimock(
         fixtures: what it answers to what, as its documentation has them.
         keys: the only ones that it takes, with commas between.
     """
-    node, cli = shutil.which("node"), _CACHE / "supportbot" / f"aimock-{VERSION}" / _CLI
+    node = shutil.which("node")
     assert node, "this test needs Node.js 20.15 or newer: apt-get install nodejs npm"
-    assert cli.exists(), f"this test needs aimock {VERSION}: run .ci/packages"
+    cli = package("@copilotkit/aimock", VERSION) / "dist" / "cli.js"
     answers = folder / "fixtures.json"
     answers.write_text(json.dumps({"fixtures": fixtures}))
     with (folder / "aimock.log").open("w+") as log:

@@ -378,7 +378,7 @@ async def test_what_it_was_asked(server: str) -> None:
 def test_a_machine_without_it_is_told_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.aimock._CACHE", tmp_path)
+    monkeypatch.setattr("tests.npm._CACHE", tmp_path)
     with (
         pytest.raises(AssertionError, match=r"run \.ci/packages"),
         aimock(tmp_path, [], KEY),

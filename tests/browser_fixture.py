@@ -1,0 +1,52 @@
+"""Visitors for tests with a browser, and pictures of what they saw last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser import People, Serve, chromium
+from tests.program import Server, served
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium for all tests of a module; the next ones may use asyncio again."""
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts a server, as `served` does; it is gone after the test."""
+    with ExitStack() as stack:
+
+        def start(*arguments: str, **options: Any) -> Server:
+            return stack.enter_context(served(*arguments, **options))
+
+        yield start
+
+
+@pytest.fixture
+def people(browser: Browser, serve: Serve) -> Iterator[People]:
+    """The visitors of the test, none of whom may have met with trouble.
+
+    They leave before the servers of the test do.
+    """
+    people = People(browser)
+    yield people
+    people.leave()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Add to a failure what could be seen."""
+    outcome: Any = yield
+    report: pytest.TestReport = outcome.get_result()
+    people = getattr(item, "funcargs", {}).get("people")
+    if report.when == "call" and report.failed and isinstance(people, People):
+        report.sections.append(("pages", people.pictured()))
