@@ -24,6 +24,9 @@ MEMORY = "memory"
 GROUPS = ("database", "logins", "transcripts")
 """The words that choose a group of operators' commands."""
 
+SERVE = "serve"
+"""The word that opens a port instead of a chat on this terminal."""
+
 
 def default_url(folder: Path | None = None) -> str:
     """The URL of `transcripts.db` in the user's state folder, which is made.

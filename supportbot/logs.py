@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, cast
 
 from platformdirs import user_log_path
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogBeginner
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+    globalLogBeginner,
+)
 from twisted.python.logfile import LogFile
 from zope.interface import provider
 
@@ -70,3 +79,17 @@ def to_file(path: str | None) -> None:
     else:
         observers.append(json_lines(cast(IO[Any], file)))
     globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)
+
+
+def to_stderr(observer: Callable[[IO[Any]], ILogObserver], *, everything: bool) -> None:
+    """Log to the standard error.
+
+    Args:
+        observer: how; given the file, makes what writes there.
+        everything: what goes on too, and not only what goes wrong.
+    """
+    level = LogLevel.info if everything else LogLevel.warn
+    filtered = FilteringLogObserver(
+        observer(sys.stderr), [LogLevelFilterPredicate(defaultLogLevel=level)]
+    )
+    globalLogBeginner.beginLoggingTo([filtered], redirectStandardIO=False)

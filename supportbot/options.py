@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import signal
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
-from twisted.logger import textFileLogObserver
+from twisted.logger import ILogObserver, textFileLogObserver
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
-from supportbot import logs
+from supportbot import logs, serving
 from supportbot.application import Application, DemoSettings
 from supportbot.channels import terminal
 from supportbot.channels.chat import Opening
@@ -25,6 +23,7 @@ from supportbot.command_line import (
     FAILED,
     GROUPS,
     MEMORY,
+    SERVE,
     USAGE,
     Program,
     default_url,
@@ -34,6 +33,7 @@ from supportbot.command_line import (
 )
 from supportbot.errors import SettingsError, StoreError, StoreUnusable
 from supportbot.resuming import Resumable
+from supportbot.serving import Door, Served
 from supportbot.settings import Settings, load
 
 _PLAIN = """\
@@ -47,6 +47,9 @@ _GREETING = (
 )
 
 
+_UNMARKED = ["plain", None, "Show paragraphs for reading: no tags, wrapped."]
+
+
 class _Shared(Program):
     """What all ways to start have in common.
 
@@ -57,7 +60,6 @@ class _Shared(Program):
     optFlags = [
         ["demo", None, "Answer with simulated services, which run inside the program."],
         ["demo-one-at-a-time", None, "Let these serve one client after the other."],
-        ["plain", None, "Show paragraphs for reading: no tags, wrapped."],
     ]
     optParameters = [
         ["demo-delay", None, "1", "Seconds between two pieces of a demo answer."],
@@ -84,32 +86,45 @@ class _Shared(Program):
             raise UsageError(f"--{flag}: expected {expected}") from error
 
 
-_LOG_FORMATS = {"json": logs.json_lines, "text": textFileLogObserver}
+_PORT, _MOST_PORTS = "8000", 65_535
+_LOG_FORMATS: Mapping[str, Callable[[IO[Any]], ILogObserver]] = {
+    "json": logs.json_lines,
+    "text": textFileLogObserver,
+}
 
 
-class Options(_Shared):
+class _Serving(_Shared):
+    """What serves, and tells its operators what goes on.
+
+    Attributes:
+        log_format: a key of `_LOG_FORMATS`; None if nobody has chosen.
+    """
+
+    log_format: str | None = None
+
+    def opt_log_format(self, format: str) -> None:
+        """How to log: `json`, an object per line, or `text`, as on a terminal."""
+        if format not in _LOG_FORMATS:
+            raise UsageError("--log-format: expected json or text")
+        self.log_format = format
+
+
+class Options(_Serving):
     """The options of `twist supportbot`."""
-
-    _log_format: str | None = None
 
     synopsis = "[options]"  # behind twist's own
     longdesc = "Serve the chat. Answers that are under way end before it stops."
+    optFlags = [_UNMARKED]
     optParameters = [
         ["http", None, None, "An endpoint for HTTP clients, such as tcp:8000."],
         ["websocket", None, None, "One for WebSockets only; --http has them at /ws."],
         ["lines", "l", None, "An endpoint for line clients, such as tcp:8023."],
     ]
 
-    def opt_log_format(self, format: str) -> None:
-        """How to log: `json`, an object per line, or `text`, as on a terminal."""
-        if format not in _LOG_FORMATS:
-            raise UsageError("--log-format: expected json or text")
-        self._log_format = format
-
     def postOptions(self) -> None:
         super().postOptions()
         if self.parent is not None:  # the options of twist, which logs
-            format = self._log_format or self.parent["logFormat"]
+            format = self.log_format or self.parent["logFormat"]
             self.parent["fileLogObserverFactory"] = _LOG_FORMATS[format]
             self.parent["logFormat"] = format
         port = environment().get("PORT")
@@ -120,25 +135,63 @@ class Options(_Shared):
             raise UsageError("Nothing to serve; try --http tcp:8000.")
 
 
+class ServeOptions(_Serving):
+    """The options of `supportbot serve`.
+
+    Attributes:
+        port: where to listen; 0 for any free port.
+    """
+
+    synopsis = "Usage: supportbot serve [options]"
+    longdesc = (
+        "Serve the web page, the HTTP API and WebSockets, and print the page's address."
+        " Ctrl-C ends it, once the answers that are under way have ended. `twist"
+        " supportbot --help` tells more ways to listen."
+    )
+    optFlags = [
+        ["verbose", "v", "Log what goes on, not only what goes wrong; JSON has it all."]
+    ]
+    optParameters = [
+        ["port", "p", None, "0 for any free one; otherwise PORT names it, or 8000."],
+        ["host", None, "127.0.0.1", "Where to listen; 0.0.0.0 lets other machines in."],
+    ]
+
+    def parseArgs(self, *words: str) -> None:
+        if words:
+            raise UsageError("A message that begins with `serve` has to be quoted.")
+
+    def postOptions(self) -> None:
+        super().postOptions()
+        name, port = "--port", self["port"]
+        if port is None:
+            name, port = "PORT", environment().get("PORT") or _PORT
+        if not re.fullmatch("[0-9]{1,5}", port) or int(port) > _MOST_PORTS:
+            raise UsageError(f"{name}: expected a number from 0 to {_MOST_PORTS}")
+        self.port = int(port)
+
+
 class ChatOptions(_Shared):
     """The options of `python3 main.py`.
 
     Attributes:
         batch: every line of the input is a message, also on a terminal.
         message: the only one; None to read the input.
-        command: the words of an operator's command, which is no chat; else empty.
+        command: the words of what is no chat, an operator's command or `serve`; else
+            empty.
     """
 
     synopsis = "Usage: supportbot [options] [message | - | command]"
     longdesc = (
         "Chat on this terminal. With a message, answer it and exit; with - or from a"
         " pipe, answer every line of standard input. The chat is forgotten when it"
-        " ends, unless a database is named or --resume is given. Operators have"
-        " commands instead: `supportbot database --help`, `supportbot transcripts"
-        " --help` and `supportbot logins --help` tell more. A message that begins with"
-        " these words has to be quoted."
+        " ends, unless a database is named or --resume is given. `supportbot serve`"
+        " serves the chat to browsers, and operators have commands: `supportbot serve"
+        " --help`, `supportbot database --help`, `supportbot transcripts --help` and"
+        " `supportbot logins --help` tell more. A message that begins with these words"
+        " has to be quoted."
     )
     optFlags = [
+        _UNMARKED,
         ["assistant", None, "Everything goes to the language model."],
         ["resume", None, "Go on with the last chat that was kept, or begin to keep."],
     ]
@@ -147,7 +200,7 @@ class ChatOptions(_Shared):
     ]
 
     def parseArgs(self, *words: str) -> None:
-        self.command = words if words and words[0] in GROUPS else ()
+        self.command = words if words and words[0] in (*GROUPS, SERVE) else ()
         self.batch = words == ("-",)
         message = words and not (self.batch or self.command)
         self.message = text(" ".join(words)) if message else None
@@ -161,13 +214,17 @@ class ChatOptions(_Shared):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Chat, or do what an operator asks; returns the exit status."""
+    """Chat, serve, or do what an operator asks; returns the exit status."""
     terminal.fill_descriptors()
+    given = sys.argv[1:] if argv is None else list(argv)
     options = ChatOptions()
     try:
-        options.parseOptions(sys.argv[1:] if argv is None else list(argv))
+        options.parseOptions(given)
     except UsageError as error:
         return fail(f"{error}  Try --help.", USAGE)
+    if options.command[:1] == (SERVE,):
+        before = given[: len(given) - len(options.command)]
+        return _serve([*before, *options.command[1:]])
     environ = environment()
     if options.command:
         from supportbot.administration import administer  # and what it stands on
@@ -214,13 +271,9 @@ def makeService(options: Options, reactor: Any = None) -> Application:
     if reactor is None:
         from twisted.internet import reactor
     try:
-        settings = load(options["settings"], environment())
-        database = options["database"] or settings.transcripts.database
-        return _Served(
+        return _served(
+            options,
             reactor,
-            settings,
-            database=None if database == MEMORY else database or default_url(),
-            demo=options.demo,
             lines=options["lines"],
             http=options["http"],
             websocket=options["websocket"],
@@ -237,33 +290,52 @@ def makeService(options: Options, reactor: Any = None) -> Application:
         )
 
 
-_COLLECT = 100_000, 10, 20  # when garbage is: a stream makes many objects that last
+def _served(options: _Serving, reactor: Any, **where: Any) -> Served:
+    """The service, with what both ways to serve have in common.
+
+    Args:
+        where: as `Application` takes it.
+
+    Raises:
+        SettingsError, StoreUnusable, ValueError: as of `load` and `Application`.
+    """
+    settings = load(options["settings"], environment())
+    database = options["database"] or settings.transcripts.database
+    return Served(
+        reactor,
+        settings,
+        database=None if database == MEMORY else database or default_url(),
+        demo=options.demo,
+        **where,
+    )
 
 
-class _Served(Application):
-    """The service; whoever asks twice for its end gets it at once."""
+def _serve(arguments: Sequence[str]) -> int:
+    """Do what `supportbot serve` does; returns the exit status."""
+    options = ServeOptions()
+    try:
+        options.parseOptions(arguments)
+    except UsageError as error:
+        return fail(f"{error}  Try serve --help.", USAGE)
+    from twisted.internet import reactor
 
-    def privilegedStartService(self) -> None:
-        self._or_exit(super().privilegedStartService)
-
-    def startService(self) -> None:
-        self._or_exit(super().startService)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_COLLECT)
-
-    def _or_exit(self, start: Callable[[], None]) -> None:
-        try:
-            start()
-        except CannotListenError as error:
-            sys.exit(fail(str(error), FAILED))
-        except StoreUnusable as error:
-            sys.exit(fail(str(error), BAD_SETTINGS))
-
-    def stopService(self) -> Deferred[None]:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, frame: os._exit(128 + number))
-        return super().stopService()
+    host, port = options["host"], options.port
+    try:
+        door = Door(host, port)
+    except OSError as error:
+        return fail(serving.reason(host, port, error), FAILED)
+    try:
+        service = _served(options, reactor, http=door.endpoint(reactor))
+    except (SettingsError, StoreUnusable) as error:
+        return fail(str(error), BAD_SETTINGS)
+    format = options.log_format or "text"
+    verbose = bool(options["verbose"]) or format == "json"
+    logs.to_stderr(_LOG_FORMATS[format], everything=verbose)
+    services = " with simulated services (--demo)" if options.demo else ""
+    greeting = f"Serving {door.url}{services} until Ctrl-C ends it."
+    if door.public:
+        greeting += "\nOther machines can get there too, by this one's addresses."
+    return serving.run(reactor, service, greeting)
 
 
 def _run(

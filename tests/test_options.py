@@ -16,7 +16,7 @@ from twisted.python.usage import UsageError
 
 from supportbot import logs
 from supportbot.command_line import environment
-from supportbot.options import ChatOptions, Options, makeService
+from supportbot.options import ChatOptions, Options, ServeOptions, makeService
 from supportbot.transcripts.database import upgrade
 from tests.program import environment as clean
 from tests.program import served
@@ -61,6 +61,31 @@ def test_a_word_chooses_an_operators_command(word: str) -> None:
     for words in ((f"{word} list",), ("my", word), ("--", f"{word} ")):
         assert not parsed(ChatOptions(), *words).command
     assert parsed(ChatOptions(), f"{word} list").message == f"{word} list"
+
+
+def test_a_word_opens_a_port_instead() -> None:
+    asked = parsed(ChatOptions(), "--demo", "serve", "--port", "0")
+    assert asked.command == ("serve", "--port", "0")
+    assert (asked.message, asked.demo is None) == (None, False)
+    assert parsed(ChatOptions(), "serve dinner").message == "serve dinner"
+
+
+def test_where_to_serve_has_good_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PORT", raising=False)
+    options = parsed(ServeOptions())
+    assert (options.port, options["host"]) == (8000, "127.0.0.1")
+    assert (options.log_format, options.demo) == (None, None)
+    monkeypatch.setenv("PORT", "65535")
+    assert parsed(ServeOptions()).port == 65_535
+    assert parsed(ServeOptions(), "-p", "0", "--demo").port == 0
+    monkeypatch.setenv("PORT", "")
+    assert parsed(ServeOptions()).port == 8000
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "8000 ", "1e3", "²", "100000"])
+def test_a_port_is_a_number_of_sixteen_bits(port: str) -> None:
+    with pytest.raises(UsageError, match="--port: expected a number from 0 to 65535"):
+        parsed(ServeOptions(), f"--port={port}")
 
 
 def test_the_demo_is_asked_for() -> None:
