@@ -51,6 +51,7 @@ FLOORS: Mapping[str, int] = {
     "supportbot.__main__": 6,
     "supportbot.administration": 6,
     "supportbot.options": 6,
+    "supportbot.serving": 6,
     "main": 6,
     "twisted.plugins.supportbot_plugin": 6,
 }
