@@ -46,8 +46,16 @@ def _axe() -> str:
     return (package("axe-core", _AXE) / "axe.min.js").read_text("utf-8")
 
 
+MEMORY = ("--database", "memory")
+DEMO = ("--demo", "--demo-delay", "0", "--demo-zeroes", "0", *MEMORY)
+
 Serve = Callable[..., Server]
 """Starts one, as `served` does."""
+
+
+def address(server: Server) -> str:
+    """Where its page is."""
+    return f"http://127.0.0.1:{server.port}/"
 
 
 class Visitor:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser import People, Serve, chromium
+from tests.assistant_servers import alone
+from tests.browser import DEMO, People, Serve, address, chromium
 from tests.program import Server, served
 
 
@@ -18,6 +19,13 @@ def browser() -> Iterator[Browser]:
     """A Chromium for all tests of a module; the next ones may use asyncio again."""
     with chromium() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The page of a server with the simulated services."""
+    with served(*DEMO, env=alone(SUPPORTBOT_SHOP__GUESSES__DELAY="0.01")) as server:
+        yield address(server)
 
 
 @pytest.fixture

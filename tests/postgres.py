@@ -95,19 +95,26 @@ class Cluster:
 
     def freeze(self) -> None:
         """Stop all of it where it stands; it keeps its connections and says nothing."""
-        self._signal(signal.SIGSTOP)
+        os.kill(self._pid(), signal.SIGSTOP)
+        self._signal_children(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        self._signal(signal.SIGCONT)
+        # The first process last: until it goes on, no child's number is given up.
+        self._signal_children(signal.SIGCONT)
+        os.kill(self._pid(), signal.SIGCONT)
 
-    def _signal(self, sign: signal.Signals) -> None:
+    def _pid(self) -> int:
         lines = (self._folder / "files" / "postmaster.pid").read_text().splitlines()
-        first = lines[0]
+        return int(lines[0])
+
+    def _signal_children(self, sign: signal.Signals) -> None:
         tree = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", first], capture_output=True, text=True
+            ["ps", "-o", "pid=", "--ppid", str(self._pid())],
+            capture_output=True,
+            text=True,
         )
-        for pid in (first, *tree.stdout.split()):
+        for pid in tree.stdout.split():
             os.kill(int(pid), sign)
 
     def _run(self, program: str, *arguments: str) -> str:

@@ -13,12 +13,14 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from tests.assistant_servers import Gate, PlayedModel, alone
-from tests.browser import People, Serve, Visitor
+from tests.browser import DEMO, MEMORY, People, Serve, Visitor, address
 from tests.nginx import nginx
-from tests.program import Wire, free_port, served
+from tests.program import Wire, free_port
 from tests.test_end_to_end import ASK_LIGHT, ASK_SOCKS, LIGHT, SOCKS
-from tests.test_http_end_to_end import Controlled
-from tests.test_page_story import DEMO, MEMORY, address, texts
+from tests.test_http_end_to_end import Controlled, database, service
+from tests.test_page_story import texts
+
+__all__ = ["database", "service"]
 
 pytest_plugins = ("tests.browser_fixture",)
 
@@ -28,25 +30,6 @@ BAD_GATEWAY = (r"^refused: .*: 502$", r"^console: Failed to load resource: .* 50
 GONE = (r"^refused: .*: 404$", r"^console: Failed to load resource: .* 404 ")
 POLL = re.compile(r"/events\?.*wait=[1-9]")
 ONE, TWO, THREE = WHOLE = ["One.", "Two.", "Three."]
-
-
-@pytest.fixture
-def service() -> Iterator[Controlled]:
-    controlled = Controlled()
-    yield controlled
-    controlled.close()
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> tuple[str, str]:
-    return "--database", f"sqlite:///{tmp_path / 'chat.db'}"
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The page of a server with the simulated services."""
-    with served(*DEMO, env=alone()) as server:
-        yield address(server)
 
 
 @pytest.fixture

@@ -8,19 +8,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from tests.assistant_servers import Gate, PlayedModel, alone
-from tests.browser import People, Serve, Visitor
-from tests.program import served
+from tests.assistant_servers import Gate, PlayedModel
+from tests.browser import MEMORY, People, Serve, Visitor, address
 from tests.test_end_to_end import ASK_LIGHT, LIGHT
-from tests.test_page_story import (
-    DEMO,
-    MEMORY,
-    PLACED,
-    YES,
-    address,
-    customer,
-    texts,
-)
+from tests.test_page_story import PLACED, YES, customer, texts
 
 pytest_plugins = ("tests.browser_fixture",)
 
@@ -31,13 +22,6 @@ UNREACHABLE = "The server can't be reached."
 SUGGESTED = "I need help with my product. It has a flashing red light."
 SMALL = {"width": 320, "height": 256}
 LOW = {"width": 800, "height": 400}
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The page of a server with the simulated services."""
-    with served(*DEMO, env=alone()) as server:
-        yield address(server)
 
 
 @pytest.fixture

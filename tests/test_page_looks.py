@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.assistant_servers import Gate, PlayedModel, alone
-from tests.browser import People, Serve, Visitor
-from tests.program import served
+from tests.assistant_servers import Gate, PlayedModel
+from tests.browser import MEMORY, People, Serve, Visitor, address
 from tests.test_end_to_end import ASK_LIGHT, ASK_SOCKS, LIGHT, SOCKS
-from tests.test_page_story import (
-    ALICE,
-    DEMO,
-    LOGGED_IN,
-    MEMORY,
-    PIN,
-    PLACED,
-    QUESTION,
-    YES,
-    address,
-    texts,
-)
+from tests.test_page_story import ALICE, LOGGED_IN, PIN, PLACED, QUESTION, YES, texts
 
 pytest_plugins = ("tests.browser_fixture",)
 
 PHONE = {"width": 360, "height": 640}
 ZOOMED = {"width": 320, "height": 256}  # 1280 x 1024 at 400 %
 HALVED = {"width": 640, "height": 512}  # and at 200 %
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The page of a server with the simulated services."""
-    with served(*DEMO, env=alone()) as server:
-        yield address(server)
 
 
 def cut_off(visitor: Visitor) -> list[str]:

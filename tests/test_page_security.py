@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
 from playwright.sync_api import Route, expect
 
 from tests.assistant_servers import PlayedModel, alone
-from tests.browser import People, Serve, Visitor
-from tests.program import Played, ask, served
+from tests.browser import DEMO, MEMORY, People, Serve, Visitor, address
+from tests.program import Played, ask
 from tests.test_end_to_end import ASK_SOCKS, SOCKS
-from tests.test_page_story import ALICE, DEMO, LOGGED_IN, MEMORY, PIN, address, texts
+from tests.test_page_story import ALICE, LOGGED_IN, PIN, texts
 from tests.wire import ANSWER
 
 pytest_plugins = ("tests.browser_fixture",)
@@ -83,13 +82,6 @@ ALLOWED = (
 )
 ATTRIBUTES = ("href", "target", "rel", "start", "align", "class", "role", "tabindex")
 SCHEMES = ("http:", "https:", "mailto:", "tel:")
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The page of a server with the simulated services."""
-    with served(*DEMO, env=alone()) as server:
-        yield address(server)
 
 
 def is_unharmed(visitor: Visitor) -> None:

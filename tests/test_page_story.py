@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,17 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from supportbot.demo.answers import SENTENCES
-from tests.assistant_servers import Gate, PlayedModel, alone
-from tests.browser import People, Serve, Visitor
-from tests.program import PATIENCE, Played, Server, served
+from tests.assistant_servers import Gate, PlayedModel
+from tests.browser import MEMORY, People, Serve, Visitor, address
+from tests.program import PATIENCE, Played
+from tests.test_assistant_end_to_end import model
 from tests.test_end_to_end import ASK_LIGHT, ASK_PERSON, ASK_SOCKS, LIGHT, SOCKS
 from tests.wire import ANSWER
 
+__all__ = ["model"]
+
 pytest_plugins = ("tests.browser_fixture",)
 
-MEMORY = ("--database", "memory")
-DEMO = ("--demo", "--demo-delay", "0", "--demo-zeroes", "0", *MEMORY)
 ALICE, PIN = "alice@example.com", "1234"
 LOGGED_IN = "Logged in as Alice Johnson"
 WELCOME = "Welcome, Alice Johnson! You are logged in."
@@ -36,30 +36,9 @@ def texts(paragraphs: str) -> list[str]:
     return re.findall("<p>(.*)</p>", paragraphs)
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The page of a server with the simulated services."""
-    env = alone(SUPPORTBOT_SHOP__GUESSES__DELAY="0.01")
-    with served(*DEMO, env=env) as server:
-        yield address(server)
-
-
-def address(server: Server) -> str:
-    """Where its page is."""
-    return f"http://127.0.0.1:{server.port}/"
-
-
 @pytest.fixture
 def gate() -> Gate:
     return Gate("One two", " three.\n\nFour five", " six.")
-
-
-@pytest.fixture
-def model(gate: Gate) -> Iterator[PlayedModel]:
-    played = PlayedModel(gate)
-    yield played
-    gate.open()
-    played.close()
 
 
 def kept(visitor: Visitor) -> str:

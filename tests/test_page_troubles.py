@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.assistant_servers import alone
 from tests.browser import People
-from tests.program import served
 from tests.test_page_looks import cut_off
-from tests.test_page_story import DEMO, address
 
 pytest_plugins = ("tests.browser_fixture",)
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The page of a server with the simulated services."""
-    with served(*DEMO, env=alone()) as server:
-        yield address(server)
 
 
 @pytest.mark.parametrize(
