@@ -25,6 +25,7 @@ from playwright.sync_api import (
     Page,
     Request,
     Response,
+    WebError,
     expect,
     sync_playwright,
 )
@@ -41,6 +42,15 @@ _PATIENCE = 20_000  # milliseconds after which what has to be seen will not be
 expect.set_options(timeout=_PATIENCE)
 
 
+_LEAN = (
+    "--no-sandbox",
+    # A fifth of the time is saved where there is no graphics card, and where
+    # no process is started ahead for a page that is never opened.
+    "--disable-gpu",
+    "--disable-features=SpareRendererForSitePerProcess",
+)
+
+
 @functools.cache
 def _axe() -> str:
     return (package("axe-core", _AXE) / "axe.min.js").read_text("utf-8")
@@ -48,6 +58,13 @@ def _axe() -> str:
 
 MEMORY = ("--database", "memory")
 DEMO = ("--demo", "--demo-delay", "0", "--demo-zeroes", "0", *MEMORY)
+
+_WIPE = """if (self === top && !name) {
+  localStorage.clear();
+  sessionStorage.clear();
+  name = "used";
+}"""
+"""Runs before a page's own scripts; the name is the tab's, and outlives reloads."""
 
 Serve = Callable[..., Server]
 """Starts one, as `served` does."""
@@ -62,8 +79,7 @@ class Visitor:
     """Somebody who looks at a page, with a browser of their own.
 
     Args:
-        browser: it keeps nothing of this visitor.
-        options: what Playwright knows of a context, such as `viewport`.
+        page: nothing has been opened in it yet, and its browser knows nobody else.
 
     Attributes:
         context, page: Playwright's. There may be more pages in the context.
@@ -71,21 +87,21 @@ class Visitor:
         troubles: all that a good page never does, a line each.
     """
 
-    def __init__(self, browser: Browser, **options: Any) -> None:
-        # What moves without end takes a processor: nobody looks at it here.
-        options = {"reduced_motion": "reduce", **options}
-        self.context = browser.new_context(**options)
-        self.context.set_default_timeout(_PATIENCE)
+    def __init__(self, page: Page) -> None:
+        self.page, self.context = page, page.context
         self.asked = list[Request]()
         self.troubles = list[str]()
         self._forgiven = list[re.Pattern[str]]()
-        self.context.on("console", self._console)
-        self.context.on("weberror", lambda e: self.troubles.append(f"error: {e.error}"))
-        self.context.on("dialog", self._dialog)
-        self.context.on("request", lambda request: self.asked.append(request))
-        self.context.on("requestfailed", self._failed)
-        self.context.on("response", self._answered)
-        self.page: Page = self.context.new_page()
+        self._noticed = {
+            "console": self._console,
+            "weberror": self._error,
+            "dialog": self._dialog,
+            "request": self._request,
+            "requestfailed": self._failed,
+            "response": self._answered,
+        }
+        for event, notice in self._noticed.items():
+            self.context.on(event, notice)  # type: ignore[call-overload]
 
     def visit(self, url: str) -> None:
         """Open the page, and wait until something can be typed."""
@@ -109,8 +125,9 @@ class Visitor:
         self._forgiven += map(re.compile, patterns)
 
     def leave(self) -> list[str]:
-        """Close the browser; returns the troubles that were not meant to happen."""
-        self.context.close()
+        """Look no more; returns the troubles that were not meant to happen."""
+        for event, notice in self._noticed.items():
+            self.context.remove_listener(event, notice)
         return [
             trouble
             for trouble in self.troubles
@@ -239,9 +256,15 @@ class Visitor:
             where = message.location.get("url", "")
             self.troubles.append(f"console: {message.text} ({where})")
 
+    def _error(self, error: WebError) -> None:
+        self.troubles.append(f"error: {error.error}")
+
     def _dialog(self, dialog: Dialog) -> None:
         self.troubles.append(f"dialog: {dialog.message}")
         dialog.dismiss()
+
+    def _request(self, request: Request) -> None:
+        self.asked.append(request)
 
     def _failed(self, request: Request) -> None:
         if request.failure != _LEFT:
@@ -258,20 +281,77 @@ def _short(request: Request) -> str:
     return f"{request.method} {urlsplit(request.url).path}"
 
 
+class Browsers:
+    """One for each visitor, who keeps it apart from all others.
+
+    A new one takes as much time as a short test, so that of somebody who did nothing
+    out of the ordinary is wiped and given to the next.
+
+    Args:
+        chromium: what runs them all.
+    """
+
+    def __init__(self, chromium: Browser) -> None:
+        self._chromium = chromium
+        self._plain = set[Page]()
+        self._free = list[Page]()
+
+    def new(self, **options: Any) -> Page:
+        """For somebody with needs, such as a `viewport`; they come as in Playwright."""
+        # What moves without end takes a processor: nobody looks at it here.
+        options = {"reduced_motion": "reduce", **options}
+        context = self._chromium.new_context(**options)
+        context.set_default_timeout(_PATIENCE)
+        return context.new_page()
+
+    def plain(self) -> Page:
+        """For somebody who opens the page and uses it."""
+        if self._free:
+            return self._free.pop()
+        page = self.new()
+        page.add_init_script(_WIPE)
+        self._plain.add(page)
+        return page
+
+    def give_back(self, page: Page) -> None:
+        """Its visitor has left."""
+        context = page.context
+        if page not in self._plain or page.is_closed():
+            context.close()
+            return
+        for tab in context.pages:
+            if tab is not page:
+                tab.close()
+        context.unroute_all()
+        page.unroute_all()
+        context.set_offline(False)
+        page.evaluate("location.replace('about:blank')")
+        page.wait_for_url("about:blank")
+        page.evaluate("window.name = ''")
+        self._free.append(page)
+
+
 class People:
     """All visitors of one test.
 
     Args:
-        browser: what they come with.
+        browsers: what they come with.
     """
 
-    def __init__(self, browser: Browser) -> None:
-        self._browser = browser
+    def __init__(self, browsers: Browsers) -> None:
+        self._browsers = browsers
         self._here = list[Visitor]()
 
     def come(self, url: str = "", **options: Any) -> Visitor:
-        """One more, who opens the page; none if it is empty."""
-        visitor = Visitor(self._browser, **options)
+        """One more, who opens the page.
+
+        Args:
+            url: where it is; empty for who does something to the browser before.
+            options: of the browser; see `Browsers.new`.
+        """
+        plain = url and not options
+        page = self._browsers.plain() if plain else self._browsers.new(**options)
+        visitor = Visitor(page)
         self._here.append(visitor)
         if url:
             visitor.visit(url)
@@ -279,8 +359,11 @@ class People:
 
     def leave(self) -> None:
         """All go; fails if one had troubles."""
-        troubles = [trouble for visitor in self._here for trouble in visitor.leave()]
-        self._here.clear()
+        troubles = list[str]()
+        while self._here:
+            visitor = self._here.pop(0)
+            troubles += visitor.leave()
+            self._browsers.give_back(visitor.page)
         assert troubles == [], "\n".join(troubles)
 
     def pictured(self) -> str:
@@ -302,9 +385,7 @@ def chromium() -> Iterator[Browser]:
     program = shutil.which("chromium")
     assert program, "this test needs Chromium: apt-get install chromium"
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox"]
-        )
+        running = playwright.chromium.launch(executable_path=program, args=_LEAN)
         try:
             yield running
         finally:

@@ -7,18 +7,17 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
 
 from tests.assistant_servers import alone
-from tests.browser import DEMO, People, Serve, address, chromium
+from tests.browser import DEMO, Browsers, People, Serve, address, chromium
 from tests.program import Server, served
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium for all tests of a module; the next ones may use asyncio again."""
+def browsers() -> Iterator[Browsers]:
+    """Of one Chromium for all tests of a module; the next may use asyncio again."""
     with chromium() as running:
-        yield running
+        yield Browsers(running)
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +39,12 @@ def serve() -> Iterator[Serve]:
 
 
 @pytest.fixture
-def people(browser: Browser, serve: Serve) -> Iterator[People]:
+def people(browsers: Browsers, serve: Serve) -> Iterator[People]:
     """The visitors of the test, none of whom may have met with trouble.
 
     They leave before the servers of the test do.
     """
-    people = People(browser)
+    people = People(browsers)
     yield people
     people.leave()
 

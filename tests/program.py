@@ -259,7 +259,11 @@ class Wire:
                 client, _ = self._listening.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._behind))
+            try:
+                server = socket.create_connection(("127.0.0.1", self._behind))
+            except OSError:  # it has stopped already
+                client.close()
+                continue
             self._ends += client, server
             for ends in ((client, server), (server, client)):
                 threading.Thread(target=self._carry, args=ends, daemon=True).start()

@@ -137,7 +137,7 @@ def test_what_is_no_session_and_no_message_is_not_minded(
             {"id": "c", "text": "Far", "at": 1e30}
         ),
     }
-    visitor.context.add_init_script(f"Object.assign(localStorage, {json.dumps(left)})")
+    visitor.page.add_init_script(f"Object.assign(localStorage, {json.dumps(left)})")
     visitor.visit(url)
     expect(visitor.page.locator("[part~=greeting]")).to_be_visible()
     expect(visitor.unsent).to_have_count(0)

@@ -155,7 +155,7 @@ def test_nothing_moves_where_that_is_not_wanted(
     model = PlayedModel(gate)
     server = serve(*MEMORY, env=model.env)
     visitor = people.come(reduced_motion=motion)
-    visitor.context.add_init_script(WATCH)
+    visitor.page.add_init_script(WATCH)
     visitor.visit(address(server))
     visitor.menu.click()
     visitor.page.keyboard.press("Escape")
@@ -294,7 +294,7 @@ def test_a_reader_hears_each_finished_paragraph_once_and_no_history(
     people: People, url: str
 ) -> None:
     visitor = people.come()
-    visitor.context.add_init_script(LISTEN)
+    visitor.page.add_init_script(LISTEN)
     visitor.visit(url)
 
     def heard() -> str:
