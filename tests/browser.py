@@ -342,14 +342,15 @@ class People:
         self._browsers = browsers
         self._here = list[Visitor]()
 
-    def come(self, url: str = "", **options: Any) -> Visitor:
+    def come(self, url: str = "", *, fresh: bool = False, **options: Any) -> Visitor:
         """One more, who opens the page.
 
         Args:
-            url: where it is; empty for who does something to the browser before.
+            url: where it is; if empty, none is opened.
+            fresh: in a browser that nobody has after them, whatever they do to it.
             options: of the browser; see `Browsers.new`.
         """
-        plain = url and not options
+        plain = not (fresh or options)
         page = self._browsers.plain() if plain else self._browsers.new(**options)
         visitor = Visitor(page)
         self._here.append(visitor)

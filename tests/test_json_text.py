@@ -236,7 +236,7 @@ STRANGE = (
     b'{"a": "\\ud83d", "response": "<p>a</p>"}',
     b'{"response": "<p>a</p>", "a": "\\ud83d"}',
     b'{"response": "<p>a</p>", "a": NaN}',
-    b'{"a": ' + b"[" * 30_000 + b"]" * 30_000 + b', "response": "<p>a</p>"}',
+    b'{"a": ' + b"[" * 3_000 + b"]" * 3_000 + b', "response": "<p>a</p>"}',
     b"\xef\xbb\xbf" + b'{"response": "<p>a</p>"}',
     b'\xff\xfe{\0"\0',
     b"<html><p>502 Bad Gateway</p></html>",

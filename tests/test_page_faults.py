@@ -177,7 +177,7 @@ def test_a_network_that_swallows_all_is_noticed(
 ) -> None:
     server = serve(*MEMORY, env=service.env)
     wire = Wire(server.port)
-    visitor = people.come()
+    visitor = people.come(fresh=True)
     visitor.page.clock.install()
     visitor.visit(f"http://127.0.0.1:{wire.port}/")
     visitor.forgive(*LOST)
@@ -353,7 +353,7 @@ def test_a_proxy_that_holds_streams_back_is_polled_through(
     server = serve(*MEMORY, env=service.env)
     ignoring = "proxy_ignore_headers X-Accel-Buffering;"
     with nginx(folder, server.port, ignoring) as port:
-        visitor = people.come()
+        visitor = people.come(fresh=True)
         visitor.page.clock.install()
         visitor.visit(f"http://127.0.0.1:{port}/")
         with visitor.page.expect_request(re.compile(r"/events\?(?!.*stream=false)")):

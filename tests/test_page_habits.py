@@ -128,7 +128,7 @@ def test_a_choice_that_goes_by_itself_takes_no_focus_along(
 def test_what_is_no_session_and_no_message_is_not_minded(
     people: People, url: str
 ) -> None:
-    visitor = people.come()
+    visitor = people.come(fresh=True)
     left = {
         f"supportbot:{url}:session:": "<é\u20ac>",
         f"supportbot:{url}:unsent::a": json.dumps({"text": 5}),

@@ -293,7 +293,7 @@ LISTEN = """
 def test_a_reader_hears_each_finished_paragraph_once_and_no_history(
     people: People, url: str
 ) -> None:
-    visitor = people.come()
+    visitor = people.come(fresh=True)
     visitor.page.add_init_script(LISTEN)
     visitor.visit(url)
 

@@ -287,7 +287,7 @@ def test_an_answer_is_copied(people: People, url: str) -> None:
 
 
 def test_whoever_can_not_copy_is_told(people: People, url: str) -> None:
-    visitor = people.come()
+    visitor = people.come(fresh=True)
     visitor.page.add_init_script(
         "navigator.clipboard.writeText = () => Promise.reject();"
         "document.execCommand = () => false;"

@@ -68,7 +68,9 @@ class Site:
         self.origin = f"http://localhost:{self._server.server_port}"
         self.support, self.attributes, self.policy, self.words = "", "", "", ""
         self.page = EXAMPLE
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        ).start()
 
     def chat(
         self,
@@ -383,7 +385,7 @@ def test_it_leaves_nothing_global(shop: Site, people: People) -> None:
 def test_a_browser_that_keeps_nothing_has_the_chat_too(
     shop: Site, people: People
 ) -> None:
-    visitor = people.come()
+    visitor = people.come(fresh=True)
     visitor.page.add_init_script(
         """for (const name of ["localStorage", "sessionStorage"]) {
              Object.defineProperty(window, name, {

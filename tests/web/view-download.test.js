@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { Conversation } from "../../supportbot/assets/chat/conversation.js";
 import { transcript } from "../../supportbot/assets/chat/download.js";
 import { words } from "../../supportbot/assets/chat/words.js";
 
@@ -41,7 +42,8 @@ function exchange(text, reply) {
  * @param {Welcome | null} [known]
  */
 function lines(exchanges, known = welcome) {
-  return transcript({ exchanges, welcome: known }, words).split("\n");
+  const { titleOf } = Conversation.prototype;
+  return transcript({ exchanges, welcome: known, titleOf }, words).split("\n");
 }
 
 test("a transcript tells who said what, and when", () => {

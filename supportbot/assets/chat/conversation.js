@@ -102,6 +102,15 @@ export class Conversation {
     return this.#api.session;
   }
 
+  /**
+   * What people know a service by; its name, where the server tells no other.
+   *
+   * @param {string} service
+   */
+  titleOf(service) {
+    return this.welcome?.services[service] ?? service;
+  }
+
   /** Show what there is, and what comes. */
   start() {
     const host = this.#host;

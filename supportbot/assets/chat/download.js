@@ -7,15 +7,15 @@ import { plain } from "./markup.js";
 /**
  * What was said, as text.
  *
- * @param {Pick<Conversation, "exchanges" | "welcome">} conversation
+ * @param {Pick<Conversation, "exchanges" | "titleOf" | "welcome">} conversation
  * @param {typeof Words} words
  */
-export function transcript({ exchanges, welcome }, words) {
-  const blocks = [welcome?.title ?? words.title];
-  for (const { text, at, reply } of exchanges) {
+export function transcript(conversation, words) {
+  const blocks = [conversation.welcome?.title ?? words.title];
+  for (const { text, at, reply } of conversation.exchanges) {
     const { service = "", paragraphs = [], outcome, detail } = reply ?? {};
     blocks.push(`${words.you} (${new Date(at * 1000).toLocaleString()}):`, text);
-    if (reply) blocks.push(`${welcome?.services[service] ?? service}:`);
+    if (reply) blocks.push(`${conversation.titleOf(service)}:`);
     blocks.push(...paragraphs.map(plain));
     if (outcome && outcome !== "complete") {
       blocks.push(`[${words.outcomes[outcome]} ${detail}`.trim() + "]");

@@ -149,7 +149,7 @@ export class ExchangeView extends MessageView {
     const { words, conversation } = this.around;
     const { paragraphs, service } = reply;
     this.state.replaceWith(this.#who, this.#paragraphs, this.#end);
-    const who = conversation.welcome?.services[service] ?? service;
+    const who = conversation.titleOf(service);
     if (this.#who.textContent !== who) this.#who.textContent = who;
 
     const shown = this.#shown;

@@ -92,14 +92,14 @@ export class StatusLine {
 
   #line() {
     const words = this.#words;
-    const { answering, connection, notice, waiting, welcome } = this.#conversation;
+    const { answering, connection, notice, waiting } = this.#conversation;
     if (connection === "offline") return words.offline;
     if (this.#lost) return this.#failing ? words.reconnecting : words.connecting;
     if (this.#told) return this.#told;
     if (!answering) return "";
     const inLine = waiting ? words.inLine(waiting) : "";
     const service = answering.reply?.service ?? "";
-    const title = welcome?.services[service] ?? service;
+    const title = this.#conversation.titleOf(service);
     return `${notice || words.answering(title)} ${inLine}`.trim();
   }
 }
