@@ -74,7 +74,10 @@ def nobody() -> dict[str, str]:
 
 
 def test_the_dialogs_on_a_terminal(log: Path) -> None:
-    with services("--delay", "0.2", "--seed", "2") as env, terminal(log=log, env=env) as screen:
+    with (
+        services("--delay", "0.2", "--seed", "2") as env,
+        terminal(log=log, env=env) as screen,
+    ):
         for number, message in enumerate((ASK_SOCKS, ASK_LIGHT, ASK_PERSON), 1):
             screen.until("> ", number)
             screen.type(f"{message}\n")

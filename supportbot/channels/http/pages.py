@@ -6,8 +6,10 @@ relative, so a proxy may put a path in front of all of it.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from html import escape
 from string import Template
 
@@ -25,19 +27,17 @@ _REDOC_STYLES = (
 )
 
 
-def _policy(framers: Iterable[str] = ()) -> str:
+def _policy(styles: str = "'self'", framers: Iterable[str] = ()) -> str:
     """What a page may load, and the origins that may put it into a frame."""
     return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
-        " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
+        f"default-src 'none'; script-src 'self'; style-src {styles};"
+        " img-src 'self' data:; connect-src 'self'; base-uri 'none';"
+        " form-action 'none'; frame-ancestors "
     ) + (" ".join(framers) or "'none'")
 
 
 _POLICY = _policy()
-_REDOC_POLICY = (
-    _POLICY.replace("style-src 'self'", f"style-src 'self' {_REDOC_STYLES}")
-    + "; worker-src blob:"
-)
+_REDOC_POLICY = _policy(f"'self' {_REDOC_STYLES}") + "; worker-src blob:"
 
 _PAGE = Template("""\
 <!doctype html>
@@ -73,7 +73,7 @@ _CHAT = Template("""\
 <meta name="theme-color" content="#fff" media="(prefers-color-scheme: light)">
 <meta name="theme-color" content="#14171c" media="(prefers-color-scheme: dark)">
 <link rel="icon" type="image/svg+xml" href="static/$icon">
-<link rel="stylesheet" href="static/$style">
+<style>$style</style>
 $modules
 <script type="module" src="static/$entry"></script>
 </head>
@@ -121,16 +121,19 @@ def chat_page(assets: Assets, settings: PageSettings) -> Page:
     Raises:
         LookupError: files of it are not there.
     """
-    entry, style, icon = _find(
+    entry, sheet, icon = _find(
         assets, "chat-*/support-chat.js", "chat-*/page.css", "chat-*/icon.svg"
     )
+    found = assets.get(sheet)
+    assert found is not None, sheet
     # Named at once they are fetched side by side, and not one after the other as each
     # is found to import the next.
     modules = [name for name in assets if fnmatchcase(name, "chat-*/*.js")]
     modules += _find(assets, "marked-*/marked.js", "dompurify-*/purify.js")
     page = _CHAT.substitute(
         title=escape(settings.title),
-        style=style,
+        # One file less to wait for: the first words are there before the modules run.
+        style=found.body.decode(),
         icon=icon,
         modules="\n".join(
             f'<link rel="modulepreload" href="static/{name}">'
@@ -139,8 +142,9 @@ def chat_page(assets: Assets, settings: PageSettings) -> Page:
         ),
         entry=entry,
     )
+    digest = b64encode(sha256(found.body).digest()).decode()
     policy = (
-        _policy(settings.frame_ancestors)
+        _policy(f"'sha256-{digest}'", settings.frame_ancestors)
         + "; require-trusted-types-for 'script'; trusted-types dompurify"
     )
     return Page(asset("chat.html", page.encode()), policy, _CHAT_GUARDS)
