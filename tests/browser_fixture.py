@@ -20,7 +20,7 @@ def browsers() -> Iterator[Browsers]:
         yield Browsers(running)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def url() -> Iterator[str]:
     """The page of a server with the simulated services."""
     with served(*DEMO, env=alone(SUPPORTBOT_SHOP__GUESSES__DELAY="0.01")) as server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -47,15 +48,34 @@ def cut_off(visitor: Visitor) -> list[str]:
     return found
 
 
-def whole_story(visitor: Visitor, *, forced: bool = False) -> None:
+COLOURS: tuple[dict[str, Any], ...] = (
+    {"color_scheme": "light"},
+    {"color_scheme": "dark"},
+    {"contrast": "more"},
+    {"forced_colors": "active"},
+    {"forced_colors": "active", "color_scheme": "dark"},
+)
+AS_IT_IS: dict[str, Any] = {
+    "color_scheme": "light",
+    "contrast": "no-preference",
+    "forced_colors": "none",
+}
+
+
+def whole_story(
+    visitor: Visitor, colours: Sequence[dict[str, Any]] = (AS_IT_IS,)
+) -> None:
     """See all states, each of which has to be accessible and in the page.
 
     Args:
-        forced: the colours are the system's, of which axe knows nothing.
+        colours: what Playwright emulates, one after the other in each state.
     """
 
     def looks_right() -> None:
-        visitor.is_accessible(contrast=not forced)
+        for these in colours:
+            visitor.page.emulate_media(**AS_IT_IS | these)
+            # Of the system's own colours axe knows nothing.
+            visitor.is_accessible(contrast=these.get("forced_colors") != "active")
         assert cut_off(visitor) == []
 
     looks_right()
@@ -77,25 +97,24 @@ def whole_story(visitor: Visitor, *, forced: bool = False) -> None:
     looks_right()
 
 
-WAYS: dict[str, dict[str, Any]] = {
-    "light": {},
-    "dark": {"color_scheme": "dark"},
-    "in forced colours": {"forced_colors": "active"},
-    "in forced dark colours": {"forced_colors": "active", "color_scheme": "dark"},
-    "with more contrast": {"contrast": "more"},
+def test_it_is_accessible_in_all_colours(people: People, url: str) -> None:
+    whole_story(people.come(url, fresh=True), COLOURS)
+
+
+SIZES: dict[str, dict[str, Any]] = {
     "on a phone": {"viewport": PHONE, "has_touch": True, "is_mobile": True},
     "at 200 %": {"viewport": HALVED, "device_scale_factor": 2},
     "at 400 %": {"viewport": ZOOMED, "device_scale_factor": 4},
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_it_is_accessible(way: str, people: People, url: str) -> None:
-    whole_story(people.come(url, **WAYS[way]), forced="forced" in way)
+@pytest.mark.parametrize("size", SIZES)
+def test_it_is_accessible(size: str, people: People, url: str) -> None:
+    whole_story(people.come(url, **SIZES[size]))
 
 
 def test_it_is_accessible_from_right_to_left(people: People, url: str) -> None:
-    visitor = people.come(url)
+    visitor = people.come(url, fresh=True)
     visitor.page.evaluate("document.documentElement.dir = 'rtl'")
     whole_story(visitor)
     mine, column = visitor.said.last.bounding_box(), visitor.log.bounding_box()
