@@ -312,6 +312,13 @@ def test_other_bytes_have_another_tag() -> None:
     assert packed[4:8] == bytes(4)  # no time stands there: the tag is the same for ever
 
 
+def test_a_file_is_packed_when_it_is_first_asked_for_and_once() -> None:
+    every = Assets()
+    assert not [name for name in every if vars(every.get(name))]  # a start is quick
+    found = asset("page.js", SCRIPT)
+    assert found.gzipped is found.gzipped
+
+
 def test_what_packing_does_not_shorten_is_sent_as_it_is() -> None:
     assert asset("page.js", b"1").gzipped is None
     assert asset("picture.png", SCRIPT).gzipped is None
