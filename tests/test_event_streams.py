@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from supportbot.errors import BodyBroken, BodyRunaway, SupportBotError
@@ -196,6 +196,9 @@ def test_nor_with_a_limit(stream: tuple[bytes, list[bytes]], limit: int) -> None
 
 
 @given(cut(hurt()))
+@example((b"\xed\xbd", [b"\xed", b"\xbd"]))
+@example((b"data: a\n\n\xed\xa0", [b"data: a\n\n\xed\xa0"]))
+@example((b"\xed\x9f", [b"\xed\x9f"]))
 def test_nor_those_of_a_broken_one(stream: tuple[bytes, list[bytes]]) -> None:
     whole, chunks = stream
     expected = rightly_read(whole)

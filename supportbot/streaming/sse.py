@@ -65,7 +65,10 @@ class EventStream:
         except UnicodeDecodeError as error:
             broken = BodyBroken(f"invalid UTF-8: {error.reason}")
             text, used = data[: error.start].decode(), error.start
-        self._character = data[used:]
+        held = self._character = data[used:]
+        if broken is None and held[:1] == b"\xed" and held[1:] >= b"\xa0":
+            # The codec waits for a third byte, though no character begins like this.
+            broken = BodyBroken("invalid UTF-8: half of a surrogate pair")
         for line in self._lines(text):
             if line:
                 self._take(line)
